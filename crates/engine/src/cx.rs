@@ -1,0 +1,222 @@
+//! What an operation may use: clock, ids, ownership tags, deadline, progress, contexts.
+//!
+//! Nothing else: an operation reads neither the environment nor the clock behind the back of
+//! its [`Cx`]. Time that passes is tokio's, so that a test can pause it; the time of day is the
+//! [`Clock`]'s.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use switchback_model::record::Called;
+use switchback_model::{ErrorClass, Generation, OpError, OpResult, RunId, StepId};
+use tokio::time::Instant;
+
+/// The time of day.
+pub trait Clock: Send + Sync {
+    /// Now, in UTC. For people: nothing is ordered by it.
+    fn now(&self) -> Timestamp;
+}
+
+/// Checks before a write call that this process still is the run's executor.
+pub trait Fence: Send + Sync {
+    /// Whether the epoch in the journal is still ours.
+    ///
+    /// # Errors
+    /// Class `Unavailable` when another executor has taken over, or the journal cannot be read.
+    fn check(&self) -> OpResult<()>;
+}
+
+/// Where an operation's progress and calls go.
+pub trait CxSink: Send + Sync {
+    /// The step is doing this now (without the time, which the sink adds).
+    fn progress(&self, step: &StepId, doing: &str);
+    /// A call was made on behalf of the step.
+    fn called(&self, step: &StepId, generation: Generation, call: Called);
+}
+
+/// Things that operations share, found by type: AWS clients, database pools.
+#[derive(Default, Clone)]
+pub struct Contexts(HashMap<TypeId, Arc<dyn Any + Send + Sync>>);
+
+impl Contexts {
+    /// No contexts.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a context, in place of an earlier one of the same type.
+    #[must_use]
+    pub fn with<T: Any + Send + Sync>(mut self, context: T) -> Self {
+        self.0.insert(TypeId::of::<T>(), Arc::new(context));
+        self
+    }
+
+    /// The context of type `T`.
+    #[must_use]
+    pub fn get<T: Any + Send + Sync>(&self) -> Option<&T> {
+        self.0.get(&TypeId::of::<T>()).and_then(|c| c.downcast_ref())
+    }
+}
+
+impl std::fmt::Debug for Contexts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Contexts({})", self.0.len())
+    }
+}
+
+/// What all steps of a run share.
+pub struct RunCx {
+    /// The run.
+    pub run: RunId,
+    /// The prefix of ownership tags, `switchback` by default.
+    pub tag_prefix: String,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// AWS clients and such.
+    pub contexts: Contexts,
+    /// Checked before each write call.
+    pub fence: Arc<dyn Fence>,
+    /// Where progress and calls go.
+    pub sink: Arc<dyn CxSink>,
+}
+
+/// What one step's operation may use.
+#[derive(Clone)]
+pub struct Cx {
+    shared: Arc<RunCx>,
+    step: StepId,
+    generation: Generation,
+    token: Arc<str>,
+    deadline: Instant,
+}
+
+impl Cx {
+    /// The context of one step. `token` is the client token that is journaled with the intent.
+    #[must_use]
+    pub fn new(shared: Arc<RunCx>, step: StepId, generation: Generation, token: &str, deadline: Instant) -> Self {
+        Self { shared, step, generation, token: token.into(), deadline }
+    }
+
+    /// The run.
+    #[must_use]
+    pub fn run(&self) -> RunId {
+        self.shared.run
+    }
+
+    /// The step.
+    #[must_use]
+    pub fn step(&self) -> &StepId {
+        &self.step
+    }
+
+    /// The step's generation.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// The client token of this step's create: 32 hex digits over run, step and generation.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// The ownership tags that go into the create call: run, step and generation.
+    #[must_use]
+    pub fn ownership_tags(&self) -> [(String, String); 3] {
+        let prefix = &self.shared.tag_prefix;
+        [
+            (format!("{prefix}:run"), self.shared.run.to_string()),
+            (format!("{prefix}:step"), self.step.as_tag_value()),
+            (format!("{prefix}:generation"), self.generation.to_string()),
+        ]
+    }
+
+    /// The prefix of ownership tags.
+    #[must_use]
+    pub fn tag_prefix(&self) -> &str {
+        &self.shared.tag_prefix
+    }
+
+    /// The context of type `T`.
+    ///
+    /// # Errors
+    /// Class `Permanent` when the caller of the engine gave none.
+    pub fn get<T: Any + Send + Sync>(&self) -> OpResult<&T> {
+        self.shared.contexts.get::<T>().ok_or_else(|| {
+            OpError::permanent(format!("no {} is configured for this run", std::any::type_name::<T>()))
+                .with_hint("name the target in the runbook (`target:`)")
+        })
+    }
+
+    /// Whether this process may still write. Called right before each write call.
+    ///
+    /// # Errors
+    /// Class `Unavailable` when another executor has taken over.
+    pub fn check_fence(&self) -> OpResult<()> {
+        self.shared.fence.check()
+    }
+
+    /// Records a call that was made.
+    pub fn called(&self, call: Called) {
+        self.shared.sink.called(&self.step, self.generation, call);
+    }
+
+    /// Says what the step is doing or waiting for, without the time.
+    pub fn progress(&self, doing: &str) {
+        self.shared.sink.progress(&self.step, doing);
+    }
+
+    /// The time of day.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
+    /// When the step's time is over.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Polls until `poll` returns a value, with pauses that grow from `first` to sixteen times
+    /// it, and says `waiting_for` meanwhile.
+    ///
+    /// # Errors
+    /// What `poll` returns, or class `Permanent` when the deadline is reached.
+    pub async fn wait_for<T, F, Fut>(&self, waiting_for: &str, first: Duration, mut poll: F) -> OpResult<T>
+    where
+        F: FnMut() -> Fut + Send,
+        Fut: Future<Output = OpResult<Option<T>>> + Send,
+        T: Send,
+    {
+        let mut pause = first;
+        loop {
+            if let Some(value) = poll().await? {
+                return Ok(value);
+            }
+            self.progress(waiting_for);
+            let now = Instant::now();
+            if now >= self.deadline {
+                return Err(OpError::new(
+                    ErrorClass::Permanent,
+                    format!("the deadline was reached while {waiting_for}"),
+                )
+                .with_hint("give the step a longer `timeout:`"));
+            }
+            tokio::time::sleep(pause.min(self.deadline - now)).await;
+            pause = (pause * 2).min(first * 16);
+        }
+    }
+}
+
+impl std::fmt::Debug for Cx {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Cx({}/{})", self.step, self.generation)
+    }
+}

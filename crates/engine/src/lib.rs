@@ -1,0 +1,19 @@
+//! The engine of Switchback: it knows how to go forward, how to go back, and what to do after a
+//! crash. It knows no AWS, no SQL and no terminal; operations, journals and reporters are given
+//! to it from outside.
+//!
+//! - [`operation`]: what an author of an operation implements, and the form the executor holds.
+//! - [`runbook`] and [`planner`]: from a file to a [`Plan`](switchback_model::plan::Plan).
+//! - [`history`]: a run as its records tell it.
+//! - [`recovery`]: what to do with each step, decided by pure functions.
+//! - [`executor`]: does it.
+
+pub mod cx;
+pub mod journal;
+pub mod operation;
+pub mod provider;
+pub mod registry;
+
+pub use cx::Cx;
+pub use operation::{Expect, Found, Operation, Undo, Verdict};
+pub use registry::Registry;

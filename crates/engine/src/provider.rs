@@ -1,0 +1,34 @@
+//! What the engine asks of the target as a whole, beside single operations: who are we, and what
+//! is left of a run.
+
+use switchback_model::record::Leftover;
+use switchback_model::{OpResult, RunId};
+
+use crate::operation::BoxFuture;
+
+/// A target: AWS, a database server.
+pub trait Provider: Send + Sync {
+    /// Its name, for messages: `aws`.
+    fn name(&self) -> &'static str;
+
+    /// Read-only. Whether the caller is who the plan wants it to be and may do what the plan
+    /// needs. The identity goes into the journal.
+    ///
+    /// # Errors
+    /// Class `Permanent` when it is refused; `Unavailable` when it cannot be asked.
+    fn preflight(&self) -> BoxFuture<'_, OpResult<Identity>>;
+
+    /// Read-only. Resources that still carry the run's ownership tags and are not on their way
+    /// out.
+    ///
+    /// # Errors
+    /// When the target cannot be asked.
+    fn sweep(&self, run: RunId) -> BoxFuture<'_, OpResult<Vec<Leftover>>>;
+}
+
+/// Who we are for a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The caller's ARN or name.
+    pub caller: String,
+}
