@@ -15,6 +15,8 @@ use switchback_model::record::Called;
 use switchback_model::{ErrorClass, Generation, OpError, OpResult, RunId, StepId};
 use tokio::time::Instant;
 
+use crate::executor::Control;
+
 /// The time of day.
 pub trait Clock: Send + Sync {
     /// Now, in UTC. For people: nothing is ordered by it.
@@ -83,6 +85,8 @@ pub struct RunCx {
     pub fence: Arc<dyn Fence>,
     /// Where progress and calls go.
     pub sink: Arc<dyn CxSink>,
+    /// Interrupts waits when the run is to come to rest.
+    pub control: Control,
 }
 
 /// What one step's operation may use.
@@ -188,7 +192,8 @@ impl Cx {
     /// it, and says `waiting_for` meanwhile.
     ///
     /// # Errors
-    /// What `poll` returns, or class `Permanent` when the deadline is reached.
+    /// What `poll` returns; class `Permanent` when the deadline is reached; class `Unavailable`
+    /// when the run is to come to rest (the wait goes on after a resume).
     pub async fn wait_for<T, F, Fut>(&self, waiting_for: &str, first: Duration, mut poll: F) -> OpResult<T>
     where
         F: FnMut() -> Fut + Send,
@@ -209,10 +214,20 @@ impl Cx {
                 )
                 .with_hint("give the step a longer `timeout:`"));
             }
-            tokio::time::sleep(pause.min(self.deadline - now)).await;
+            tokio::select! {
+                () = tokio::time::sleep(pause.min(self.deadline - now)) => {}
+                () = self.shared.control.stopped() => return Err(interrupted(waiting_for)),
+            }
             pause = (pause * 2).min(first * 16);
         }
     }
+}
+
+/// The code of the error that interrupts a wait.
+pub(crate) const INTERRUPTED: &str = "Interrupted";
+
+fn interrupted(doing: &str) -> OpError {
+    OpError::new(ErrorClass::Unavailable, format!("interrupted while {doing}")).with_code(INTERRUPTED)
 }
 
 impl std::fmt::Debug for Cx {

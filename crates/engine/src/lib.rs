@@ -9,9 +9,12 @@
 //! - [`executor`]: does it.
 
 pub mod cx;
+pub mod executor;
+pub mod history;
 pub mod journal;
 pub mod operation;
 pub mod provider;
+pub mod recovery;
 pub mod registry;
 
 pub use cx::Cx;

@@ -67,8 +67,6 @@ pub struct RecoveryLine {
 pub struct Progress {
     /// The step.
     pub step: StepId,
-    /// The generation.
-    pub generation: Generation,
     /// What it does or waits for, without the time: `waiting for state available`.
     pub doing: String,
     /// For how long it has been doing this, in milliseconds.

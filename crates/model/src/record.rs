@@ -220,6 +220,8 @@ bodies! {
     UnwindStarted,
     /// The unwind has reached its target.
     UnwindFinished,
+    /// After a partial unwind the run goes forward again.
+    ForwardStarted,
     /// Resources that still carry the run's tags were looked for.
     Swept,
     /// The run stopped where it can go on.
@@ -393,6 +395,11 @@ pub struct UnwindFinished {
     /// What stays behind on purpose.
     pub residue: Vec<String>,
 }
+
+/// After a partial unwind the run goes forward again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForwardStarted {}
 
 /// Resources that still carry the run's tags.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

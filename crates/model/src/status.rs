@@ -178,17 +178,29 @@ pub struct Status {
     pub generation: Generation,
     /// The last thing on record in it.
     pub state: State,
+    /// The parameters that the newest create call of this generation was given.
+    pub params: Option<Json>,
     /// The before-image of this generation.
     pub before: Option<Json>,
     /// The newest output of this generation.
     pub output: Option<Json>,
     /// It was adopted on weak proof in this generation, and no person has confirmed it.
     pub weak: bool,
+    /// It counts as undone because a person said so: what is there stays.
+    pub disowned: bool,
 }
 
 impl Default for Status {
     fn default() -> Self {
-        Self { generation: Generation::FIRST, state: State::Fresh, before: None, output: None, weak: false }
+        Self {
+            generation: Generation::FIRST,
+            state: State::Fresh,
+            params: None,
+            before: None,
+            output: None,
+            weak: false,
+            disowned: false,
+        }
     }
 }
 
@@ -225,6 +237,7 @@ impl Status {
         }
         match body {
             Body::Captured(p) => self.before = Some(p.before.clone()),
+            Body::CreateStarted(p) => self.params = Some(p.params.clone()),
             Body::Created(p) => self.output = Some(p.output.clone()),
             Body::Adopted(p) => {
                 self.output = Some(p.output.clone());
@@ -245,9 +258,10 @@ impl Status {
                     self.output = Some(output.clone());
                 }
             }
-            Body::Undone(_) => {
+            Body::Undone(p) => {
                 self.output = None;
                 self.weak = false;
+                self.disowned = p.how == UndoneHow::Disowned;
             }
             _ => {}
         }
