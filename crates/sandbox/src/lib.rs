@@ -1,1 +1,43 @@
-//! placeholder
+//! The sandbox of Switchback: a stand-in for AWS to try runbooks on, without an account.
+//!
+//! Layers that wrap each other, each an [`Endpoint`]:
+//!
+//! ```text
+//! AWS SDK, in process ─┐
+//! AWS SDK, AWS CLI ── server ─┴─ faults ── rules ── emulator
+//! ```
+//!
+//! - the *emulator* (the `winterbaume-*` crates, behind one module) holds all state;
+//! - the *rules* refuse what AWS refuses, mend what the emulator leaves out, and let states take time;
+//! - the *faults* lose, delay and spoil calls by plan;
+//! - the *server* is what the `switchback-sandbox` binary runs, on loopback.
+//!
+//! The binary that touches production does not link this crate: it talks to a sandbox as it talks to AWS.
+
+mod calls;
+mod client;
+mod clock;
+mod emulator;
+mod endpoint;
+mod faults;
+mod notes;
+mod picture;
+mod query;
+mod refusal;
+mod report;
+mod rules;
+mod sandbox;
+mod server;
+mod settings;
+mod state;
+mod xml;
+
+pub use self::calls::Call;
+pub use self::clock::{Clock, Moment};
+pub use self::endpoint::{Cut, Endpoint, Request, Response};
+pub use self::faults::{Effect, Fault, Faults, Plan, When};
+pub use self::report::{Resource, World};
+pub use self::sandbox::{Builder, Sandbox, Snapshot};
+pub use self::server::{bind, serve};
+pub use self::settings::{DEFAULT_ACCOUNT, DEFAULT_REGION, Quotas};
+pub use self::state::{Info, StateError, StateFolder};

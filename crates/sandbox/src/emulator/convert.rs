@@ -1,0 +1,216 @@
+//! Between the emulator's state views and the types of [`crate::picture`].
+//!
+//! Pure: nothing here calls the emulator.
+
+use std::collections::HashMap;
+
+use winterbaume_ec2::Ec2StateView;
+use winterbaume_ec2::views::{IpPermissionView, IpRangeView, Ipv6RangeView, SecurityGroupView, UserIdGroupPairView};
+
+use crate::picture::{Acl, Gateway, Group, Interface, Other, Peer, Picture, RouteTable, RuleKey, Subnet, Vpc};
+use crate::query::Tags;
+
+/// Reads all that exists.
+pub(super) fn picture_of(view: &Ec2StateView) -> Picture {
+    let vpcs = view.vpcs.iter().map(|(id, it)| {
+        let vpc = Vpc {
+            cidr: it.cidr_block.clone(),
+            dhcp_options: it.dhcp_options_id.clone(),
+            tenancy: it.instance_tenancy.clone(),
+            is_default: it.is_default,
+            dns_hostnames: it.enable_dns_hostnames,
+            dns_support: it.enable_dns_support,
+            more_cidrs: it.secondary_cidr_blocks.clone(),
+            tags: tags(&it.tags),
+        };
+        (id.clone(), vpc)
+    });
+    let subnets = view.subnets.iter().map(|(id, it)| {
+        let ipv6 = it.ipv6_cidr_blocks.iter().map(|tie| (tie.association_id.clone(), tie.ipv6_cidr_block.clone()));
+        let subnet = Subnet {
+            vpc: it.vpc_id.clone(),
+            cidr: it.cidr_block.clone(),
+            zone: it.availability_zone.clone(),
+            public_ip_on_launch: it.map_public_ip_on_launch,
+            ipv6_cidrs: ipv6.collect(),
+            tags: tags(&it.tags),
+        };
+        (id.clone(), subnet)
+    });
+    let gateways = view.igws.iter().map(|(id, it)| {
+        let attached_to = it.attachments.iter().map(|tie| tie.vpc_id.clone()).collect();
+        (id.clone(), Gateway { attached_to, tags: tags(&it.tags) })
+    });
+    let interfaces = view.network_interfaces.iter().map(|(id, it)| {
+        let interface = Interface {
+            subnet: it.subnet_id.clone(),
+            vpc: it.vpc_id.clone(),
+            description: it.description.clone(),
+            address: it.private_ip_address.clone(),
+            status: it.status.clone(),
+            attachment: it.attachment_id.clone().map(|tie| (tie, it.instance_id.clone())),
+            groups: it.security_groups.clone(),
+            source_dest_check: it.source_dest_check,
+            tags: tags(&it.tags),
+        };
+        (id.clone(), interface)
+    });
+    let tables = view.route_tables.iter().map(|(id, it)| {
+        let table = RouteTable {
+            vpc: it.vpc_id.clone(),
+            main: it.associations.iter().any(|tie| tie.main),
+            subnets: it.associations.iter().filter_map(|tie| tie.subnet_id.clone()).collect(),
+            routes: it.routes.iter().map(route_text).collect(),
+            tags: tags(&it.tags),
+        };
+        (id.clone(), table)
+    });
+    let acls = view
+        .network_acls
+        .iter()
+        .map(|(id, it)| (id.clone(), Acl { vpc: it.vpc_id.clone(), is_default: it.is_default, tags: tags(&it.tags) }));
+    Picture {
+        vpcs: vpcs.collect(),
+        subnets: subnets.collect(),
+        gateways: gateways.collect(),
+        groups: view.security_groups.iter().map(|(id, it)| (id.clone(), group_of(it))).collect(),
+        interfaces: interfaces.collect(),
+        tables: tables.collect(),
+        acls: acls.collect(),
+        others: others(view),
+    }
+}
+
+fn others(view: &Ec2StateView) -> std::collections::BTreeMap<String, Other> {
+    let nothing = |kind, held: &HashMap<String, String>| Other {
+        kind,
+        vpcs: Vec::new(),
+        subnets: Vec::new(),
+        groups: Vec::new(),
+        public: false,
+        tags: tags(held),
+    };
+    let mut all = std::collections::BTreeMap::new();
+    for (id, it) in view.nat_gateways.iter().filter(|(_, it)| it.state != "deleted") {
+        let (vpcs, subnets) = (vec![it.vpc_id.clone()], vec![it.subnet_id.clone()]);
+        let public = it.connectivity_type == "public";
+        all.insert(id.clone(), Other { vpcs, subnets, public, ..nothing("natgateway", &it.tags) });
+    }
+    for (id, it) in &view.vpc_endpoints {
+        let (subnets, groups) = (it.subnet_ids.clone(), it.security_group_ids.clone());
+        let other = Other { vpcs: vec![it.vpc_id.clone()], subnets, groups, ..nothing("vpc-endpoint", &it.tags) };
+        all.insert(id.clone(), other);
+    }
+    for (id, it) in view.instances.iter().filter(|(_, it)| it.state.name != "terminated") {
+        let other = Other {
+            vpcs: it.vpc_id.iter().cloned().collect(),
+            subnets: it.subnet_id.iter().cloned().collect(),
+            groups: it.security_groups.clone(),
+            public: it.public_ip_address.is_some(),
+            ..nothing("instance", &it.tags)
+        };
+        all.insert(id.clone(), other);
+    }
+    for (id, it) in &view.elastic_ips {
+        let vpc = it.network_interface_id.as_ref().and_then(|held| view.network_interfaces.get(held));
+        let vpcs: Vec<String> = vpc.map(|held| held.vpc_id.clone()).into_iter().collect();
+        let public = !vpcs.is_empty();
+        // The address itself does not hold the VPC: the interface that it belongs to does.
+        all.insert(id.clone(), Other { vpcs, public, ..nothing("elastic-ip", &it.tags) });
+    }
+    for (id, it) in view.vpn_gateways.iter().filter(|(_, it)| it.state != "deleted") {
+        let attached = it.vpc_attachments.iter().filter(|tie| tie.state != "detached");
+        let vpcs = attached.map(|tie| tie.vpc_id.clone()).collect();
+        all.insert(id.clone(), Other { vpcs, ..nothing("vpn-gateway", &it.tags) });
+    }
+    for (id, it) in &view.egress_only_igws {
+        let vpcs = it.attachments.iter().map(|tie| tie.vpc_id.clone()).collect();
+        all.insert(id.clone(), Other { vpcs, ..nothing("egress-only-internet-gateway", &it.tags) });
+    }
+    for (id, it) in view.carrier_gateways.iter().filter(|(_, it)| it.state != "deleted") {
+        all.insert(id.clone(), Other { vpcs: vec![it.vpc_id.clone()], ..nothing("carrier-gateway", &it.tags) });
+    }
+    all
+}
+
+fn group_of(view: &SecurityGroupView) -> Group {
+    let mut rules = Vec::new();
+    for (egress, side) in [(false, &view.ingress_rules), (true, &view.egress_rules)] {
+        for permission in side {
+            let v4 = permission.ip_ranges.iter().map(|range| Peer::V4(range.cidr_ip.clone()));
+            let v6 = permission.ipv6_ranges.iter().map(|range| Peer::V6(range.cidr_ipv6.clone()));
+            let groups = permission.user_id_group_pairs.iter().map(|pair| Peer::Group(pair.group_id.clone()));
+            rules.extend(v4.chain(v6).chain(groups).map(|peer| RuleKey {
+                group: view.group_id.clone(),
+                egress,
+                protocol: permission.ip_protocol.clone(),
+                from: port(permission.from_port),
+                to: port(permission.to_port),
+                peer,
+            }));
+        }
+    }
+    Group {
+        name: view.group_name.clone(),
+        description: view.description.clone(),
+        vpc: view.vpc_id.clone(),
+        rules,
+        tags: tags(&view.tags),
+    }
+}
+
+fn port(port: Option<i64>) -> i32 {
+    port.and_then(|port| i32::try_from(port).ok()).unwrap_or(-1)
+}
+
+/// One rule in the emulator's form.
+pub(super) fn permission_of(rule: &RuleKey) -> IpPermissionView {
+    let port = |port: i32| if rule.protocol == "-1" { None } else { Some(i64::from(port)) };
+    let mut permission = IpPermissionView {
+        from_port: port(rule.from),
+        to_port: port(rule.to),
+        ip_protocol: rule.protocol.clone(),
+        ip_ranges: Vec::new(),
+        ipv6_ranges: Vec::new(),
+        user_id_group_pairs: Vec::new(),
+    };
+    match &rule.peer {
+        Peer::V4(cidr) => permission.ip_ranges.push(IpRangeView { cidr_ip: cidr.clone(), description: None }),
+        Peer::V6(cidr) => permission.ipv6_ranges.push(Ipv6RangeView { cidr_ipv6: cidr.clone(), description: None }),
+        Peer::Group(id) => {
+            permission.user_id_group_pairs.push(UserIdGroupPairView { group_id: id.clone(), user_id: None });
+        }
+    }
+    permission
+}
+
+fn route_text(route: &winterbaume_ec2::views::RouteView) -> String {
+    let to = route.destination_cidr_block.as_deref().or(route.destination_ipv6_cidr_block.as_deref());
+    format!("{} -> {}", to.unwrap_or("?"), route.gateway_id.as_deref().unwrap_or("?"))
+}
+
+/// The tags of any resource that can be tagged.
+pub(super) fn tags_mut<'a>(view: &'a mut Ec2StateView, id: &str) -> Option<&'a mut HashMap<String, String>> {
+    let kind = id.rsplit_once('-').map_or("", |(kind, _)| kind);
+    match kind {
+        "vpc" => view.vpcs.get_mut(id).map(|it| &mut it.tags),
+        "subnet" => view.subnets.get_mut(id).map(|it| &mut it.tags),
+        "igw" => view.igws.get_mut(id).map(|it| &mut it.tags),
+        "sg" => view.security_groups.get_mut(id).map(|it| &mut it.tags),
+        "eni" => view.network_interfaces.get_mut(id).map(|it| &mut it.tags),
+        "rtb" => view.route_tables.get_mut(id).map(|it| &mut it.tags),
+        "acl" => view.network_acls.get_mut(id).map(|it| &mut it.tags),
+        "nat" => view.nat_gateways.get_mut(id).map(|it| &mut it.tags),
+        "vpce" => view.vpc_endpoints.get_mut(id).map(|it| &mut it.tags),
+        "i" => view.instances.get_mut(id).map(|it| &mut it.tags),
+        "eipalloc" => view.elastic_ips.get_mut(id).map(|it| &mut it.tags),
+        "vgw" => view.vpn_gateways.get_mut(id).map(|it| &mut it.tags),
+        "eigw" => view.egress_only_igws.get_mut(id).map(|it| &mut it.tags),
+        "cagw" => view.carrier_gateways.get_mut(id).map(|it| &mut it.tags),
+        _ => None,
+    }
+}
+
+fn tags(tags: &HashMap<String, String>) -> Tags {
+    tags.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+}

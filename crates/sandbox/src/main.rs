@@ -1,0 +1,127 @@
+//! `switchback-sandbox`: a sandbox as a process of its own, so that it outlives the processes that are tried on it.
+//!
+//! Arguments, signals and exit codes; everything else is in the library.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use switchback_sandbox::{DEFAULT_ACCOUNT, DEFAULT_REGION, Info, Sandbox, StateFolder, bind, serve};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// A local stand-in for AWS.
+#[derive(Parser)]
+#[command(name = "switchback-sandbox", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run until SIGTERM or SIGINT
+    Serve(Serve),
+}
+
+#[derive(Args)]
+struct Serve {
+    /// Folder for `sandbox.json`, which says where the sandbox listens
+    #[arg(long, value_name = "DIR")]
+    state: PathBuf,
+    /// Port on 127.0.0.1; 0 takes any that is free
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    port: u16,
+    /// AWS account to play
+    #[arg(long, value_name = "ID", default_value = DEFAULT_ACCOUNT, value_parser = account)]
+    account: String,
+    /// AWS region to play
+    #[arg(long, value_name = "R", default_value = DEFAULT_REGION)]
+    region: String,
+    /// How long new resources are pending, in milliseconds
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    settle_ms: u64,
+    /// How long an unanswered write may still land, in milliseconds
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    quiet_ms: u64,
+}
+
+fn account(text: &str) -> Result<String, String> {
+    if text.len() == 12 && text.bytes().all(|digit| digit.is_ascii_digit()) {
+        Ok(text.to_owned())
+    } else {
+        Err("an account id has 12 digits".to_owned())
+    }
+}
+
+fn main() -> ExitCode {
+    let Command::Serve(arguments) = Cli::parse().command;
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")))
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        // Whoever started it may be gone, and its pipe with it.
+        .log_internal_errors(false)
+        .init();
+    let outcome = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(Into::into)
+        .and_then(|runtime| runtime.block_on(run(arguments)));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let mut stderr = std::io::stderr();
+            let _ = writeln!(stderr, "error: {error}");
+            let mut source = error.source();
+            while let Some(cause) = source {
+                let _ = writeln!(stderr, "caused by: {cause}");
+                source = cause.source();
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Serve) -> Result<(), Box<dyn std::error::Error>> {
+    let state = StateFolder::lock(&arguments.state)?;
+    // Before the endpoint is known to anybody, so that no signal is missed.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    // A sandbox outlives the terminal that it was started from.
+    let _hangup = signal(SignalKind::hangup())?;
+
+    let listener = bind(arguments.port).await?;
+    let endpoint = format!("http://{}", listener.local_addr()?);
+    let sandbox = Sandbox::builder()
+        .account(&arguments.account)
+        .region(&arguments.region)
+        .settle(Duration::from_millis(arguments.settle_ms))
+        .build();
+    state.publish(&Info {
+        version: 1,
+        endpoint: endpoint.clone(),
+        pid: std::process::id(),
+        account: arguments.account,
+        region: arguments.region,
+        quiet_ms: arguments.quiet_ms,
+        access_key_id: "AKIASANDBOXSANDBOX00".to_owned(),
+        secret_access_key: "the-sandbox-takes-any-secret".to_owned(),
+        started_at: jiff::Timestamp::now().to_string(),
+    })?;
+    tracing::info!(%endpoint, state = %arguments.state.display(), "listening");
+    let _ = writeln!(std::io::stdout(), "{endpoint}");
+
+    serve(sandbox, listener, async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+    .await;
+    tracing::info!("stopped");
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! Network interfaces: what most often holds on to a subnet or a security group.
+//!
+//! Mended: the emulator gives every interface the same address, describes neither their groups nor their tags, takes
+//! groups that do not exist, and knows no filters here.
+
+use std::net::Ipv4Addr;
+
+use super::address::Range4;
+use super::select::{Filters, done, page, write_tags};
+use super::vpc::made;
+use super::{Desk, ids};
+use crate::picture::{Interface, Subnet};
+use crate::query::Params;
+use crate::refusal::Refusal;
+use crate::xml::Xml;
+
+const FILTERS: &[&str] = &[
+    "attachment.attachment-id",
+    "attachment.instance-id",
+    "availability-zone",
+    "description",
+    "group-id",
+    "group-name",
+    "network-interface-id",
+    "owner-id",
+    "private-ip-address",
+    "status",
+    "subnet-id",
+    "vpc-id",
+];
+
+pub(super) async fn create(desk: &mut Desk<'_>, params: &Params) -> Result<String, Refusal> {
+    let subnet_id = params.required("SubnetId")?;
+    let subnet = ids::SUBNET.find(&desk.picture().subnets, subnet_id)?;
+    let groups = groups(desk, params, subnet_id, subnet)?;
+    let address = address(desk, params, subnet_id, subnet)?;
+    let tags = params.tags_for("network-interface")?;
+    params.stop_if_dry_run()?;
+
+    let mut call = Params::call("CreateNetworkInterface").with("SubnetId", subnet_id);
+    call = call.with("PrivateIpAddress", address.to_string()).with_tags("network-interface", &tags);
+    call = call.with("Description", params.get("Description").unwrap_or_default());
+    for (n, group) in (1..).zip(groups) {
+        call = call.with(format!("SecurityGroupId.{n}"), group);
+    }
+    let id = made(&desk.emulator.act(call).await?, "networkInterfaceId")?;
+    desk.look();
+    let interface = ids::INTERFACE.find(&desk.picture().interfaces, &id)?;
+    let mut xml = Xml::new();
+    xml.tag("networkInterface", |xml| write(desk, xml, &id, interface));
+    Ok(xml.finish())
+}
+
+fn groups(desk: &Desk<'_>, params: &Params, subnet_id: &str, subnet: &Subnet) -> Result<Vec<String>, Refusal> {
+    let given = params.list("SecurityGroupId");
+    let all = &desk.picture().groups;
+    ids::GROUP.check_all(all, &given)?;
+    if let Some(other) = given.iter().find(|id| all.get(**id).is_some_and(|group| group.vpc != subnet.vpc)) {
+        return Err(Refusal::new(
+            "InvalidParameter",
+            format!("Security group {other} and subnet {subnet_id} belong to different networks."),
+        ));
+    }
+    if given.is_empty() {
+        let own = all.iter().filter(|(_, group)| group.vpc == subnet.vpc && group.is_default());
+        return Ok(own.map(|(id, _)| id.clone()).collect());
+    }
+    Ok(given.into_iter().map(str::to_owned).collect())
+}
+
+fn address(desk: &Desk<'_>, params: &Params, subnet_id: &str, subnet: &Subnet) -> Result<Ipv4Addr, Refusal> {
+    let range = Range4::given(&subnet.cidr)?;
+    let taken = |address: Ipv4Addr| {
+        let text = address.to_string();
+        desk.picture().interfaces.values().any(|other| other.subnet == subnet_id && other.address == text)
+    };
+    if let Some(text) = params.get("PrivateIpAddress") {
+        let address: Ipv4Addr =
+            text.parse().map_err(|_| Refusal::invalid(format!("invalid value for parameter address: {text}")))?;
+        if !range.has(address) {
+            return Err(Refusal::invalid("Address does not fall within the subnet's address range"));
+        }
+        if taken(address) {
+            return Err(Refusal::new("InvalidIPAddress.InUse", format!("Address {address} is in use.")));
+        }
+        return Ok(address);
+    }
+    range.addresses().find(|address| !taken(*address)).ok_or_else(|| {
+        Refusal::new(
+            "InsufficientFreeAddressesInSubnet",
+            format!("The specified subnet '{subnet_id}' does not have enough free addresses to satisfy the request."),
+        )
+    })
+}
+
+fn write(desk: &Desk<'_>, xml: &mut Xml, id: &str, it: &Interface) {
+    xml.leaf("networkInterfaceId", id);
+    xml.leaf("subnetId", &it.subnet);
+    xml.leaf("vpcId", &it.vpc);
+    xml.leaf_if("availabilityZone", desk.picture().subnets.get(&it.subnet).map(|subnet| &subnet.zone));
+    xml.leaf("description", &it.description);
+    xml.leaf("ownerId", &desk.settings.account);
+    xml.leaf("requesterManaged", false);
+    xml.leaf("status", &it.status);
+    xml.leaf("privateIpAddress", &it.address);
+    xml.leaf("sourceDestCheck", it.source_dest_check);
+    xml.leaf("interfaceType", "interface");
+    xml.set("groupSet", &it.groups, |xml, group| {
+        xml.leaf("groupId", group);
+        xml.leaf_if("groupName", desk.picture().groups.get(group).map(|group| &group.name));
+    });
+    if let Some((attachment, instance)) = &it.attachment {
+        xml.tag("attachment", |xml| {
+            xml.leaf("attachmentId", attachment);
+            xml.leaf_if("instanceId", instance.as_ref());
+            xml.leaf("status", "attached");
+        });
+    }
+    write_tags(xml, &it.tags);
+}
+
+pub(super) fn describe(desk: &Desk<'_>, params: &Params) -> Result<String, Refusal> {
+    let filters = Filters::with_tags(params, FILTERS)?;
+    let wanted = params.list("NetworkInterfaceId");
+    ids::INTERFACE.check_all(&desk.picture().interfaces, &wanted)?;
+    let found = desk.picture().interfaces.iter().filter(|(id, it)| {
+        (wanted.is_empty() || wanted.contains(&id.as_str())) && filters.pick(&it.tags, |name| field(desk, id, it, name))
+    });
+    let (found, next) = page(params, &wanted, found.collect())?;
+    params.stop_if_dry_run()?;
+    let mut xml = Xml::new();
+    xml.set("networkInterfaceSet", found, |xml, (id, it)| write(desk, xml, id, it));
+    xml.leaf_if("nextToken", next);
+    Ok(xml.finish())
+}
+
+fn field(desk: &Desk<'_>, id: &str, it: &Interface, name: &str) -> Vec<String> {
+    let picture = desk.picture();
+    match name {
+        "attachment.attachment-id" => it.attachment.iter().map(|(id, _)| id.clone()).collect(),
+        "attachment.instance-id" => it.attachment.iter().filter_map(|(_, instance)| instance.clone()).collect(),
+        "availability-zone" => picture.subnets.get(&it.subnet).map(|subnet| subnet.zone.clone()).into_iter().collect(),
+        "description" => vec![it.description.clone()],
+        "group-id" => it.groups.clone(),
+        "group-name" => {
+            it.groups.iter().filter_map(|id| picture.groups.get(id)).map(|group| group.name.clone()).collect()
+        }
+        "network-interface-id" => vec![id.to_owned()],
+        "owner-id" => vec![desk.settings.account.clone()],
+        "private-ip-address" => vec![it.address.clone()],
+        "status" => vec![it.status.clone()],
+        "subnet-id" => vec![it.subnet.clone()],
+        "vpc-id" => vec![it.vpc.clone()],
+        _ => Vec::new(),
+    }
+}
+
+pub(super) async fn delete(desk: &mut Desk<'_>, params: &Params) -> Result<String, Refusal> {
+    let id = params.required("NetworkInterfaceId")?;
+    let interface = ids::INTERFACE.find(&desk.picture().interfaces, id)?;
+    if interface.attachment.is_some() {
+        return Err(Refusal::invalid(format!("Network interface '{id}' is currently in use.")));
+    }
+    params.stop_if_dry_run()?;
+    desk.emulator.act(Params::call("DeleteNetworkInterface").with("NetworkInterfaceId", id)).await?;
+    desk.look();
+    Ok(done())
+}

@@ -1,0 +1,175 @@
+//! The sandbox as one thing: the layers put together, and the handles to look at it and to move it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+
+use crate::client::Client;
+use crate::clock::{Clock, Moment};
+use crate::endpoint::Endpoint;
+use crate::faults::{FaultLayer, Faults, Late};
+use crate::report::{World, report};
+use crate::rules::{Kept, Rules};
+use crate::settings::{Quotas, Settings};
+
+/// A stand-in for one AWS account in one region. Clones are handles to the same one.
+///
+/// ```
+/// # async fn example() {
+/// use switchback_sandbox::Sandbox;
+///
+/// let sandbox = Sandbox::builder().build();
+/// let _client = sandbox.http_client(); // for `aws_sdk_ec2::Config::builder().http_client(..)`
+/// assert_eq!(sandbox.world().await.total, 0);
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Sandbox(Arc<Inner>);
+
+struct Inner {
+    settings: Settings,
+    clock: Clock,
+    faults: Faults,
+    rules: Arc<Rules>,
+    stack: Arc<FaultLayer>,
+}
+
+impl fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sandbox").field("settings", &self.0.settings).finish_non_exhaustive()
+    }
+}
+
+/// Makes a [`Sandbox`].
+#[derive(Debug, Default)]
+#[must_use]
+pub struct Builder {
+    settings: Settings,
+    clock: Option<Clock>,
+}
+
+/// All that exists in a sandbox, and the writes that are still to land; not its faults, and not the log of calls.
+#[derive(Clone)]
+pub struct Snapshot {
+    kept: Kept,
+    late: Vec<Late>,
+    at: Moment,
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot").field("at", &self.at).finish_non_exhaustive()
+    }
+}
+
+impl Builder {
+    /// The account id that it plays.
+    pub fn account(mut self, account: impl Into<String>) -> Self {
+        self.settings.account = account.into();
+        self
+    }
+
+    /// The region that it plays; calls that are signed for another one are refused.
+    pub fn region(mut self, region: impl Into<String>) -> Self {
+        self.settings.region = region.into();
+        self
+    }
+
+    /// How long new resources are pending. 50 ms by default.
+    pub fn settle(mut self, settle: Duration) -> Self {
+        self.settings.settle = settle;
+        self
+    }
+
+    /// Its limits. None by default.
+    pub fn quotas(mut self, quotas: Quotas) -> Self {
+        self.settings.quotas = quotas;
+        self
+    }
+
+    /// Its clock. [`Clock::real`] by default.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Puts it together.
+    #[must_use]
+    pub fn build(self) -> Sandbox {
+        let clock = self.clock.unwrap_or_else(Clock::real);
+        let faults = Faults::default();
+        let rules = Arc::new(Rules::new(self.settings.clone(), clock.clone()));
+        let stack = Arc::new(FaultLayer::new(faults.clone(), Arc::clone(&rules), clock.clone()));
+        Sandbox(Arc::new(Inner { settings: self.settings, clock, faults, rules, stack }))
+    }
+}
+
+impl Sandbox {
+    /// An empty sandbox, to be configured.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The account id that it plays.
+    #[must_use]
+    pub fn account(&self) -> &str {
+        &self.0.settings.account
+    }
+
+    /// The region that it plays.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        &self.0.settings.region
+    }
+
+    /// The whole stack: faults, rules, emulator.
+    #[must_use]
+    pub fn endpoint(&self) -> Arc<dyn Endpoint> {
+        Arc::clone(&self.0.stack) as Arc<dyn Endpoint>
+    }
+
+    /// A client for the AWS SDK that needs no socket.
+    #[must_use]
+    pub fn http_client(&self) -> SharedHttpClient {
+        SharedHttpClient::new(Client(self.endpoint()))
+    }
+
+    /// The faults, and the calls that were made.
+    #[must_use]
+    pub fn faults(&self) -> Faults {
+        self.0.faults.clone()
+    }
+
+    /// The clock.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        self.0.clock.clone()
+    }
+
+    /// Everything that exists now. Effects whose time has come land first.
+    pub async fn world(&self) -> World {
+        self.0.stack.land().await;
+        let world = self.0.rules.world().await;
+        report(&self.0.settings, &world.picture, &world.notes)
+    }
+
+    /// All of it, to be restored here or in another sandbox of the same account and region.
+    pub async fn snapshot(&self) -> Snapshot {
+        Snapshot { kept: self.0.rules.keep().await, late: self.0.faults.late(), at: self.0.clock.now() }
+    }
+
+    /// Makes everything as it was: also the ages of what is pending, and the ids that come next.
+    pub async fn restore(&self, snapshot: &Snapshot) {
+        self.0.rules.restore(&snapshot.kept).await;
+        let now = self.0.clock.now();
+        self.0.faults.set_late(snapshot.late.iter().map(|late| late.moved(snapshot.at, now)).collect());
+    }
+
+    /// Removes everything that exists, and all that is still to land. Ids go on counting; faults stay.
+    pub async fn reset(&self) {
+        self.0.faults.set_late(Vec::new());
+        self.0.rules.reset().await;
+    }
+}
