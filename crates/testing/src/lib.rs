@@ -1,1 +1,9 @@
-//! placeholder
+//! Fakes for tests: a journal in memory, a world in memory with every kind of fault, a lab that
+//! puts a run through crashes, and the conformance harness that every operation must pass.
+//!
+//! A dev-dependency only. Nothing in it reads a real clock: use tokio's paused time.
+
+pub mod journal;
+pub mod lab;
+pub mod ops;
+pub mod world;
