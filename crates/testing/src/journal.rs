@@ -44,12 +44,7 @@ impl Disk {
     #[must_use]
     pub fn new(run: RunId, endpoint: Endpoint) -> Self {
         let disk = Self { run, stored: Arc::default() };
-        let started = RunStarted {
-            format: FORMAT_VERSION,
-            runbook: "test".into(),
-            plan_hash: String::new(),
-            endpoint,
-        };
+        let started = RunStarted { format: FORMAT_VERSION, runbook: "test".into(), plan_hash: String::new(), endpoint };
         disk.push(vec![draft(started)]);
         disk
     }

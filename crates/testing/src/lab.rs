@@ -17,15 +17,13 @@ use switchback_engine::provider::{Identity, Provider};
 use switchback_engine::recovery::Refusal;
 use switchback_engine::registry::Registry;
 use switchback_model::event::{Event, EventKind, Outcome};
-use switchback_model::plan::{
-    OnFailure, OutputRef, PLAN_FORMAT_VERSION, Plan, PlanStep, Policy, Target, Template,
-};
+use switchback_model::plan::{OnFailure, OutputRef, PLAN_FORMAT_VERSION, Plan, PlanStep, Policy, Target, Template};
 use switchback_model::record::{Endpoint, Leftover, UnwindCause, UnwindTarget};
 use switchback_model::status::State;
 use switchback_model::{OpResult, RunId, StepId};
 
 use crate::journal::{CutOff, Disk};
-use crate::world::{Foreign, QUIET, World};
+use crate::world::{Foreign, OnSend, QUIET, World, Write};
 
 /// The time of day in tests.
 #[must_use]
@@ -66,7 +64,15 @@ impl StepSpec {
     /// A step of the first phase that hangs on nothing and needs no settling.
     #[must_use]
     pub fn new(id: &str, kind: &'static str) -> Self {
-        Self { id: id.to_owned(), kind, uses: Vec::new(), phase: 0, settles: 0, never_right: false, verify_denied: false }
+        Self {
+            id: id.to_owned(),
+            kind,
+            uses: Vec::new(),
+            phase: 0,
+            settles: 0,
+            never_right: false,
+            verify_denied: false,
+        }
     }
 
     /// Hangs on these.
@@ -219,21 +225,19 @@ impl Lab {
         for step in steps.iter().filter(|s| s.kind == "upsert") {
             world.foreign(&step.id, Foreign::Add("base"));
         }
+        let plan = plan(steps, on_failure);
+        let disk = Disk::new(lab_run(), Endpoint::default());
+        world.on_send(intent_before_effect(plan.clone(), disk.clone()));
         let mut registry = Registry::new();
         let registered = crate::ops::register(&mut registry);
         assert!(registered.is_ok(), "the kinds differ");
-        Self {
-            plan: plan(steps, on_failure),
-            disk: Disk::new(lab_run(), Endpoint::default()),
-            world,
-            registry: Arc::new(registry),
-            steps: steps.to_vec(),
-        }
+        Self { plan, disk, world, registry: Arc::new(registry), steps: steps.to_vec() }
     }
 
     /// The same world, with a disk that holds only these records.
     #[must_use]
     pub fn with_disk(&self, disk: Disk) -> Self {
+        self.world.on_send(intent_before_effect(self.plan.clone(), disk.clone()));
         Self { disk, ..self.clone() }
     }
 
@@ -381,6 +385,28 @@ impl Lab {
             }
         }
     }
+}
+
+/// Says what is wrong with a write call that is sent before the record that announces it is
+/// durable.
+fn intent_before_effect(plan: Arc<Plan>, disk: Disk) -> OnSend {
+    Box::new(move |slot, write| {
+        let mut history = History::new(plan.clone());
+        for record in disk.records() {
+            history.replay(&record).ok()?;
+        }
+        let state = history.status(history.index_of(&StepId::new(slot))?).state;
+        let announced = match (state, write) {
+            (State::CreateStarted, Write::Add { .. } | Write::Put(_)) => true,
+            (
+                State::Created | State::Adopted | State::SettleFailed | State::VerifyFailed,
+                Write::Settle { .. } | Write::Put(_),
+            ) => true,
+            (State::RollbackStarted, Write::Remove { .. } | Write::Put(_)) => true,
+            _ => false,
+        };
+        (!announced).then(|| format!("`{slot}` is {state} on record, and {write:?} was sent"))
+    })
 }
 
 /// What an operator wants.

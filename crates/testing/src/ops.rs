@@ -174,8 +174,10 @@ impl<K: Kind> Operation for Op<K> {
 
     async fn create(&self, cx: &Cx, p: &Params, before: &Before) -> OpResult<Output> {
         let world = cx.get::<World>()?;
-        // Resolving an endpoint, signing: a real client gives way before it sends.
-        tokio::task::yield_now().await;
+        if K::PROOF == Way::Tag {
+            // Resolving an endpoint: some clients give way before they send.
+            tokio::task::yield_now().await;
+        }
         cx.check_fence()?;
         let thing = Self::thing(cx, p);
         let write = match K::PROOF {
@@ -202,15 +204,15 @@ impl<K: Kind> Operation for Op<K> {
             if K::PROOF == Way::Name && Self::ours(cx, &world.read(&p.slot).await?).is_none() {
                 return Err(OpError::new(switchback_model::ErrorClass::Busy, "what we made is not there"));
             }
-            let id = if K::PROOF == Way::Upsert {
-                match Self::ours(cx, &world.truth(&p.slot)) {
-                    Some(t) => t.id.clone(),
-                    None => return Err(OpError::drift(format!("`{}` is not ours any more", p.slot))),
+            let write = if K::PROOF == Way::Upsert {
+                if Self::ours(cx, &world.read(&p.slot).await?).is_none() {
+                    return Err(OpError::new(switchback_model::ErrorClass::Busy, "what we put is not there"));
                 }
+                Write::Put(Thing { settled: level, ..Self::thing(cx, p) })
             } else {
-                out.id.clone()
+                Write::Settle { id: out.id.clone(), level }
             };
-            world.write(&p.slot, Write::Settle { id, level }).await?;
+            world.write(&p.slot, write).await?;
         }
         Ok(out.clone())
     }
@@ -231,12 +233,14 @@ impl<K: Kind> Operation for Op<K> {
     async fn rollback(&self, cx: &Cx, p: &Params, before: &Before, out: &Output) -> OpResult<Undo> {
         let world = cx.get::<World>()?;
         cx.check_fence()?;
+        if matches!(K::PROOF, Way::Tag | Way::Token) {
+            // By id: there is nothing to look at first.
+            let done = world.write(&p.slot, Write::Remove { id: out.id.clone() }).await?;
+            return Ok(if done.is_some() { Undo::Done } else { Undo::Nothing });
+        }
         let things = world.read(&p.slot).await?;
         match K::PROOF {
-            Way::Tag | Way::Token => {
-                let done = world.write(&p.slot, Write::Remove { id: out.id.clone() }).await?;
-                Ok(if done.is_some() { Undo::Done } else { Undo::Nothing })
-            }
+            Way::Tag | Way::Token => Ok(Undo::Nothing),
             Way::Name => match Self::ours(cx, &things) {
                 None => Ok(Undo::Nothing),
                 Some(t) => {

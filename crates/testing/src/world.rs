@@ -151,7 +151,11 @@ struct State {
     expired: bool,
     /// What must never happen, seen while it happened.
     sins: Vec<String>,
+    on_send: Option<OnSend>,
 }
+
+/// Sees every write call as it is sent, and says what is wrong with it.
+pub type OnSend = Box<dyn Fn(&str, &Write) -> Option<String> + Send>;
 
 /// The world. Clones share it.
 #[derive(Clone)]
@@ -179,6 +183,7 @@ impl World {
                 crashed: false,
                 expired: false,
                 sins: Vec::new(),
+                on_send: None,
             })),
             crash: Arc::default(),
         }
@@ -191,6 +196,11 @@ impl World {
     /// The write call of each number (from 0, counted over the world's life) gets this fault.
     pub fn set_faults(&self, faults: impl IntoIterator<Item = (usize, Fault)>) {
         self.state().faults = faults.into_iter().collect();
+    }
+
+    /// Every write call is shown to this as it is sent; what it says is a sin.
+    pub fn on_send(&self, check: OnSend) {
+        self.state().on_send = Some(check);
     }
 
     /// Write calls so far.
@@ -303,7 +313,14 @@ impl World {
     /// # Errors
     /// As the fault, or the world, says.
     pub async fn write(&self, slot: &str, write: Write) -> OpResult<Option<String>> {
+        // The request leaves at once: an intent that is not durable by now comes too late. The
+        // reply takes its time.
+        let result = self.send(slot, write).await;
         tokio::task::yield_now().await;
+        result
+    }
+
+    async fn send(&self, slot: &str, write: Write) -> OpResult<Option<String>> {
         let now = Instant::now();
         let fault = {
             let mut state = self.state();
@@ -311,6 +328,9 @@ impl World {
                 return Err(expired());
             }
             land(&mut state, now);
+            if let Some(sin) = state.on_send.as_ref().and_then(|check| check(slot, &write)) {
+                state.sins.push(sin);
+            }
             let n = state.calls;
             state.calls += 1;
             state.faults.remove(&n)
@@ -424,8 +444,7 @@ fn apply(state: &mut State, name: &str, write: &Write) -> OpResult<Option<String
             Ok(Some(id))
         }
         Write::Settle { id, level } => {
-            let Some(thing) =
-                state.all.slots.get_mut(name).and_then(|s| s.things.iter_mut().find(|t| t.id == *id))
+            let Some(thing) = state.all.slots.get_mut(name).and_then(|s| s.things.iter_mut().find(|t| t.id == *id))
             else {
                 return Err(OpError::new(ErrorClass::Busy, format!("`{id}` is not there")));
             };

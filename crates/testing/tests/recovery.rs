@@ -273,7 +273,15 @@ fn graph() -> impl Strategy<Value = Vec<StepSpec>> {
                 .map(|(_, s)| s.id.clone())
                 .collect();
             let settles = if kind == "value" { 0 } else { settles };
-            steps.push(StepSpec { id: format!("s{i}"), kind, uses, phase, settles, never_right: false, verify_denied: false });
+            steps.push(StepSpec {
+                id: format!("s{i}"),
+                kind,
+                uses,
+                phase,
+                settles,
+                never_right: false,
+                verify_denied: false,
+            });
         }
         steps
     })
