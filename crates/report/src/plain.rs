@@ -1,0 +1,250 @@
+//! Plain lines: for pipes, files, CI, and everybody who reads a log afterwards.
+//!
+//! ```text
+//!   vpc         created   vpc-0abc
+//!   vpc         waiting   for state available, 12.0 s
+//!   vpc         verified
+//! ```
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+
+use jiff::Timestamp;
+use switchback_model::StepId;
+use switchback_model::event::{Event, EventKind, Progress, RecoveryLine};
+use switchback_model::record::{Body, Direction, Record};
+
+use crate::reporter::{Context, Reporter, Verbosity};
+use crate::style::Tone;
+use crate::tally::{Tally, is_failure};
+use crate::words::{self, Words};
+use crate::{outcome, text};
+
+/// How far apart the lines of one wait are.
+const BETWEEN_WAITS_S: i64 = 10;
+
+/// Writes lines to any writer.
+#[derive(Debug)]
+pub struct Plain<W> {
+    to: W,
+    lines: Lines,
+}
+
+impl<W: Write + Send> Plain<W> {
+    /// A reporter that writes to `to`.
+    pub fn new(to: W, cx: Context) -> Self {
+        Self { to, lines: Lines::new(cx) }
+    }
+
+    /// What was written to.
+    pub fn into_inner(self) -> W {
+        self.to
+    }
+}
+
+impl<W: Write + Send> Reporter for Plain<W> {
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        let text = self.lines.event(event);
+        self.to.write_all(text.as_bytes())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+/// Events to lines. The bars use it too, for what stays on the screen.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    cx: Context,
+    tally: Tally,
+    /// When a wait of a step was last said.
+    waits: HashMap<StepId, Timestamp>,
+}
+
+impl Lines {
+    pub(crate) fn new(cx: Context) -> Self {
+        Self { cx, tally: Tally::default(), waits: HashMap::new() }
+    }
+
+    pub(crate) const fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// The lines that an event deserves: none, one, or a few, each with its newline.
+    pub(crate) fn event(&mut self, event: &Event) -> String {
+        self.tally.event(event);
+        match &event.kind {
+            EventKind::Started { runbook, direction, total, already } => {
+                self.waits.clear();
+                self.started(event, runbook, *direction, *total, *already)
+            }
+            EventKind::Recovery(lines) => self.recovery(lines),
+            EventKind::Recorded(record) => self.record(record),
+            EventKind::Progress(progress) => self.progress(event.at, progress),
+            EventKind::Ended(end) => {
+                let facts = self.tally.facts(event.at);
+                outcome::summary(&self.cx, event.run, self.tally.direction(), end, &facts)
+            }
+            _ => String::new(),
+        }
+    }
+
+    fn started(&self, event: &Event, runbook: &str, direction: Direction, total: u32, already: u32) -> String {
+        if self.cx.verbosity == Verbosity::Quiet {
+            return String::new();
+        }
+        let (way, there) = match direction {
+            Direction::Forward => ("run", "done already"),
+            Direction::Unwinding => ("unwind", "nothing to undo"),
+        };
+        let already = if already > 0 { format!(", {already} {there}") } else { String::new() };
+        format!(
+            "{} {}\n",
+            self.cx.paint.strong(&format!("{way} {} of {}:", event.run, text::clean(runbook))),
+            format_args!("{} to go{already}", text::count(total as usize, "step")),
+        )
+    }
+
+    /// What recovery will do. Steps that nothing has been done for yet are not worth a line each.
+    fn recovery(&self, lines: &[RecoveryLine]) -> String {
+        if self.cx.verbosity == Verbosity::Quiet {
+            return String::new();
+        }
+        let mut out = String::new();
+        let mut more = 0;
+        for line in lines {
+            let fresh = matches!(line.status.as_str(), "fresh" | "captured");
+            if (fresh || line.status == "verified") && self.cx.verbosity < Verbosity::Verbose {
+                more += 1;
+                continue;
+            }
+            let words = Words {
+                verb: "recovery",
+                detail: text::clean(&format!("{}: {}", line.status, line.action)),
+                tone: Tone::Plain,
+            };
+            out.push_str(&self.line(line.step.as_str(), &words));
+        }
+        if more > 0 && !out.is_empty() {
+            let text = format!("  ... and {} as usual\n", text::count(more, "step"));
+            out.push_str(&self.cx.paint.quiet(&text));
+        }
+        out
+    }
+
+    fn record(&mut self, record: &Record) -> String {
+        let body = record.body();
+        let said = match self.cx.verbosity {
+            Verbosity::Quiet => is_failure(body),
+            Verbosity::Normal => is_said(body),
+            Verbosity::Verbose => !matches!(body, Body::Called(_)),
+            Verbosity::Everything => true,
+        };
+        if !said {
+            return String::new();
+        }
+        let words = words::describe(body);
+        self.line(record.draft.step.as_ref().map_or("-", StepId::as_str), &words)
+    }
+
+    fn progress(&mut self, now: Timestamp, progress: &Progress) -> String {
+        if self.cx.verbosity == Verbosity::Quiet {
+            return String::new();
+        }
+        // The first seconds of a wait are nobody's concern.
+        let due = match self.waits.get(&progress.step) {
+            Some(last) => now.duration_since(*last).as_secs() >= BETWEEN_WAITS_S,
+            None => progress.for_ms >= 1_000 * BETWEEN_WAITS_S.unsigned_abs(),
+        };
+        if !due {
+            return String::new();
+        }
+        self.waits.insert(progress.step.clone(), now);
+        self.line(progress.step.as_str(), &waiting(progress))
+    }
+
+    fn line(&self, step: &str, words: &Words) -> String {
+        let width = self.cx.step_width;
+        let verb = self.cx.paint.tone(words.tone, words.verb);
+        if words.detail.is_empty() {
+            return format!("  {step:width$}  {verb}\n");
+        }
+        let pad = 14_usize.saturating_sub(words.verb.len());
+        format!("  {step:width$}  {verb}{:pad$}  {}\n", "", words.detail)
+    }
+}
+
+/// What a step does, with its time, in words.
+pub(crate) fn waiting(progress: &Progress) -> Words {
+    let took = text::duration(std::time::Duration::from_millis(progress.for_ms));
+    let doing = progress.doing.strip_prefix("waiting ").unwrap_or(&progress.doing);
+    Words { verb: "waiting", detail: text::clean(&format!("{doing}, {took}")), tone: Tone::Quiet }
+}
+
+/// Whether a record is worth a line by default: intents are not (what came of them follows), nor
+/// what the summary says again.
+const fn is_said(body: &Body) -> bool {
+    !matches!(
+        body,
+        Body::RunStarted(_)
+            | Body::ExecutorStarted(_)
+            | Body::Captured(_)
+            | Body::CreateStarted(_)
+            | Body::RollbackStarted(_)
+            | Body::RolledBack(_)
+            | Body::Called(_)
+            | Body::Refused(_)
+            | Body::UnwindFinished(_)
+            | Body::Paused(_)
+            | Body::Stuck(_)
+            | Body::Completed(_)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::a_run;
+
+    fn render(verbosity: Verbosity) -> String {
+        let cx = Context { verbosity, step_width: 10, ..Context::default() };
+        let mut plain = Plain::new(Vec::new(), cx);
+        for event in a_run() {
+            plain.event(&event).unwrap();
+        }
+        plain.finish().unwrap();
+        String::from_utf8(plain.into_inner()).unwrap()
+    }
+
+    #[test]
+    fn a_resumed_run() {
+        insta::assert_snapshot!(render(Verbosity::Normal), @r"
+        run 00000000-0000-0000-0000-000000000007 of net: 2 steps to go, 1 done already
+          vpc         recovery        create_started: in doubt: look it up; adopt it, or create it
+          vpc         retry           create failed (attempt 1), again in 1.5 s: slow down (Throttling)
+          vpc         created         vpc-0abc
+          vpc         waiting         for state available, 12.0 s
+          vpc         verified
+          subnet[1a]  created         subnet-0abc
+          subnet[1a]  verified
+        completed: every step is verified (2 steps, 1 retried, 12.8 s)
+        hint: switchback verify 00000007  # is everything still as it was left?
+        hint: switchback unwind 00000007 --all  # go back to the start
+        ");
+    }
+
+    #[test]
+    fn quiet_says_only_the_end() {
+        insta::assert_snapshot!(render(Verbosity::Quiet), @r"
+        completed: every step is verified (2 steps, 1 retried, 12.8 s)
+        hint: switchback verify 00000007  # is everything still as it was left?
+        hint: switchback unwind 00000007 --all  # go back to the start
+        ");
+    }
+
+    #[test]
+    fn verbose_says_every_change() {
+        assert!(render(Verbosity::Verbose).contains("vpc         creating"));
+    }
+}

@@ -1,0 +1,346 @@
+//! A plan for people: what will be done, how each step is undone, what an undo costs, and the way
+//! back in its order.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use switchback_model::facts::{Facts, Reversibility};
+use switchback_model::plan::{AwsTarget, OnFailure};
+use switchback_model::{OpError, StepId};
+
+use crate::reporter::Context;
+use crate::style::Tone;
+use crate::text::{self, Cell};
+
+const WIDTH: usize = 100;
+
+/// A plan together with what its operations say about themselves.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlanView {
+    /// The runbook's name.
+    pub runbook: String,
+    /// The runbook's version.
+    pub version: u32,
+    /// What it is for.
+    pub description: String,
+    /// The plan's hash.
+    pub hash: String,
+    /// The AWS target, where there is one.
+    pub aws: Option<AwsTarget>,
+    /// Where it will act when that is not AWS itself.
+    pub endpoint: Option<String>,
+    /// What happens when a step fails.
+    pub on_failure: OnFailure,
+    /// How many steps may run at the same time.
+    pub max_parallel: u32,
+    /// The phases in their order.
+    pub phases: Vec<PhaseView>,
+    /// What the preflight saw; `None`: it was not asked to look.
+    pub preflight: Option<PreflightView>,
+}
+
+/// A phase.
+#[derive(Debug, Clone, Serialize)]
+pub struct PhaseView {
+    /// Its name.
+    pub name: String,
+    /// Its steps, in the runbook's order.
+    pub steps: Vec<PlanStepView>,
+}
+
+/// A step.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlanStepView {
+    /// Its id.
+    pub step: StepId,
+    /// Its operation.
+    pub op: String,
+    /// What it depends on.
+    pub needs: Vec<StepId>,
+    /// Undoing it needs a confirmation.
+    pub protect: bool,
+    /// What the operation says about this use of it. `None`: it cannot tell before the
+    /// parameters are known.
+    pub facts: Option<Facts>,
+}
+
+/// What the preflight saw.
+#[derive(Debug, Clone, Serialize)]
+pub struct PreflightView {
+    /// The callers, one a target.
+    pub callers: Vec<String>,
+    /// Steps whose start state was read.
+    pub captured: usize,
+    /// Steps that can be looked at only when others are done.
+    pub later: usize,
+    /// What stands in the way.
+    pub reasons: Vec<(Option<StepId>, OpError)>,
+}
+
+impl PlanView {
+    /// For people.
+    #[must_use]
+    pub fn render(&self, cx: &Context) -> String {
+        let mut out = self.head(cx);
+        self.forward(cx, &mut out);
+        self.costs(cx, &mut out);
+        self.way_back(cx, &mut out);
+        self.totals(cx, &mut out);
+        self.preflight(cx, &mut out);
+        out
+    }
+
+    fn steps(&self) -> impl DoubleEndedIterator<Item = &PlanStepView> {
+        self.phases.iter().flat_map(|p| &p.steps)
+    }
+
+    fn head(&self, cx: &Context) -> String {
+        let hash = self.hash.get(..12).unwrap_or(&self.hash);
+        let name = format!("{} (version {})", text::clean(&self.runbook), self.version);
+        let mut out = format!("{} {}\n", cx.paint.strong(&name), cx.paint.quiet(&format!("plan {hash}")));
+        if !self.description.is_empty() {
+            let _ = writeln!(out, "  {}", text::clean(&self.description));
+        }
+        let mut rows = Vec::new();
+        if let Some(aws) = &self.aws {
+            let place = self.endpoint.as_ref().map(|e| format!(", at {e}")).unwrap_or_default();
+            rows.push(vec![
+                Cell::plain("target"),
+                Cell::plain(format!("AWS account {} in {}{place}", aws.account, aws.region)),
+            ]);
+        }
+        let on_failure = match &self.on_failure {
+            OnFailure::Unwind => "go back to the start".to_owned(),
+            OnFailure::Pause => "pause".to_owned(),
+            OnFailure::UnwindTo(name) => format!("go back to `{name}`"),
+        };
+        rows.push(vec![Cell::plain("on failure"), Cell::plain(on_failure)]);
+        out.push_str(&text::table(cx.paint, 2, &rows));
+        out
+    }
+
+    fn forward(&self, cx: &Context, out: &mut String) {
+        let header = ["step", "operation", "makes", "undo", ""];
+        let mut rows = vec![header.map(|h| Cell::new(Tone::Quiet, h)).to_vec()];
+        let mut heads = Vec::new();
+        for phase in &self.phases {
+            heads.push((rows.len(), phase.name.as_str()));
+            rows.extend(phase.steps.iter().map(row));
+        }
+        let table = text::table(cx.paint, 4, &rows);
+        out.push('\n');
+        let mut heads = heads.into_iter().peekable();
+        for (i, line) in table.lines().enumerate() {
+            while heads.peek().is_some_and(|(at, _)| *at == i) {
+                if let Some((_, name)) = heads.next() {
+                    let _ = writeln!(out, "  {}", cx.paint.strong(&text::clean(name)));
+                }
+            }
+            let _ = writeln!(out, "{line}");
+        }
+    }
+
+    fn costs(&self, cx: &Context, out: &mut String) {
+        let mut section = |title: &str, tone: Tone, rows: Vec<Vec<Cell>>| {
+            if !rows.is_empty() {
+                let _ = write!(out, "\n{}\n{}", cx.paint.tone(tone, title), text::table(cx.paint, 4, &rows));
+            }
+        };
+        let row = |s: &PlanStepView, what: &str| vec![Cell::plain(s.step.as_str()), Cell::plain(what)];
+        let (mut pivots, mut lossy, mut residue, mut protected) = (vec![], vec![], vec![], vec![]);
+        for s in self.steps() {
+            if s.protect {
+                protected.push(row(s, ""));
+            }
+            let Some(facts) = &s.facts else { continue };
+            match &facts.reversibility {
+                Reversibility::Reversible => {}
+                Reversibility::Lossy { what } => lossy.push(row(s, what)),
+                Reversibility::Pivot { why } => pivots.push(row(s, why)),
+            }
+            residue.extend(facts.residue.iter().map(|r| row(s, r)));
+        }
+        section("  points of no return (each needs --accept-pivot STEP)", Tone::Bad, pivots);
+        section("  lost when undone", Tone::Warn, lossy);
+        section("  left behind on purpose when undone", Tone::Warn, residue);
+        section("  protected (undoing each needs --confirm STEP)", Tone::Warn, protected);
+    }
+
+    fn way_back(&self, cx: &Context, out: &mut String) {
+        let _ = writeln!(out, "\n  {}", cx.paint.strong("way back (unwind --all)"));
+        let width = self.phases.iter().map(|p| p.name.chars().count()).max().unwrap_or(0);
+        for phase in self.phases.iter().rev() {
+            let undone = |s: &&PlanStepView| {
+                let pivot = matches!(&s.facts, Some(f) if matches!(f.reversibility, Reversibility::Pivot { .. }));
+                !pivot && s.facts.as_ref().is_none_or(|f| !f.creates.is_empty() || !f.rolls_back.is_empty())
+            };
+            let ids: Vec<_> = phase.steps.iter().rev().filter(undone).map(|s| s.step.to_string()).collect();
+            let head = format!("    {:width$}  ", text::clean(&phase.name));
+            if ids.is_empty() {
+                let _ = writeln!(out, "{head}{}", cx.paint.quiet("nothing to undo"));
+            } else {
+                out.push_str(&text::wrap(&head, &ids, WIDTH));
+            }
+        }
+    }
+
+    fn totals(&self, cx: &Context, out: &mut String) {
+        let n = self.steps().count();
+        let of = |test: fn(&Reversibility) -> bool| {
+            self.steps().filter(|s| s.facts.as_ref().is_some_and(|f| test(&f.reversibility))).count()
+        };
+        let mut parts = vec![format!("{} reversible", of(|r| *r == Reversibility::Reversible))];
+        let lossy = of(|r| matches!(r, Reversibility::Lossy { .. }));
+        let pivots = of(|r| matches!(r, Reversibility::Pivot { .. }));
+        let unknown = self.steps().filter(|s| s.facts.is_none()).count();
+        for (count, what) in [(lossy, "lossy"), (pivots, "irreversible"), (unknown, "known only later")] {
+            if count > 0 {
+                parts.push(format!("{count} {what}"));
+            }
+        }
+        let phases = text::count(self.phases.len(), "phase");
+        let head = format!("{} in {phases}: {}", text::count(n, "step"), parts.join(", "));
+        let _ = writeln!(out, "\n{}; at most {} at a time", cx.paint.strong(&head), self.max_parallel);
+    }
+
+    fn preflight(&self, cx: &Context, out: &mut String) {
+        let Some(preflight) = &self.preflight else { return };
+        for caller in &preflight.callers {
+            let _ = writeln!(out, "caller: {}", text::clean(caller));
+        }
+        let seen = format!("{} looked at, {} known only later", preflight.captured, preflight.later);
+        if preflight.reasons.is_empty() {
+            let _ = writeln!(out, "{} ({seen})", cx.paint.tone(Tone::Good, "preflight: nothing stands in the way"));
+            return;
+        }
+        let _ = writeln!(out, "{} ({seen})", cx.paint.tone(Tone::Bad, "preflight: refused"));
+        for (step, error) in &preflight.reasons {
+            let step = step.as_ref().map(|s| format!("{s}: ")).unwrap_or_default();
+            let _ = writeln!(out, "  {step}{}", text::clean(&error.to_string()));
+            if let Some(hint) = &error.hint {
+                let _ = writeln!(out, "    {}", text::clean(hint));
+            }
+        }
+    }
+}
+
+fn row(s: &PlanStepView) -> Vec<Cell> {
+    let (id, op) = (Cell::plain(s.step.as_str()), Cell::plain(&s.op));
+    let Some(facts) = &s.facts else {
+        return vec![id, op, Cell::new(Tone::Quiet, "known when its parameters are"), Cell::plain(""), Cell::plain("")];
+    };
+    let calls = |all: &[&[std::borrow::Cow<'static, str>]]| {
+        let all: Vec<&str> = all.iter().flat_map(|c| c.iter().map(AsRef::as_ref)).collect();
+        if all.is_empty() { Cell::new(Tone::Quiet, "nothing") } else { Cell::plain(all.join(", ")) }
+    };
+    let reversibility = match &facts.reversibility {
+        Reversibility::Reversible => Cell::new(Tone::Good, "reversible"),
+        Reversibility::Lossy { .. } => Cell::new(Tone::Warn, "lossy"),
+        Reversibility::Pivot { .. } => Cell::new(Tone::Bad, "no return"),
+    };
+    let undo = if matches!(facts.reversibility, Reversibility::Pivot { .. }) {
+        Cell::new(Tone::Bad, "none")
+    } else {
+        calls(&[&facts.rolls_back])
+    };
+    vec![id, op, calls(&[&facts.creates, &facts.settles]), undo, reversibility]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(id: &str, op: &str, facts: Option<Facts>) -> PlanStepView {
+        PlanStepView { step: id.into(), op: op.into(), needs: vec![], protect: id == "db", facts }
+    }
+
+    fn facts(creates: &'static str, rolls_back: &'static str, reversibility: Reversibility) -> Option<Facts> {
+        let mut facts = Facts::without_effect();
+        facts.creates = vec![creates.into()];
+        facts.rolls_back = vec![rolls_back.into()];
+        facts.reversibility = reversibility;
+        Some(facts)
+    }
+
+    #[test]
+    fn a_plan_with_everything_in_it() {
+        let mut db = facts("rds:CreateDBCluster", "rds:DeleteDBCluster", Reversibility::Lossy { what: "rows".into() });
+        if let Some(f) = &mut db {
+            f.residue.push("a final snapshot".to_owned());
+        }
+        let pivot = Reversibility::Pivot { why: "a message cannot be called back".into() };
+        let view = PlanView {
+            runbook: "net".into(),
+            version: 1,
+            description: "A network".into(),
+            hash: "0123456789abcdef".into(),
+            aws: Some(AwsTarget { region: "us-east-1".into(), account: "123456789012".into() }),
+            endpoint: Some("http://127.0.0.1:4566".into()),
+            on_failure: OnFailure::Unwind,
+            max_parallel: 8,
+            phases: vec![
+                PhaseView {
+                    name: "infrastructure".into(),
+                    steps: vec![
+                        step("vpc", "aws.ec2.vpc", facts("ec2:CreateVpc", "ec2:DeleteVpc", Reversibility::Reversible)),
+                        step("db", "aws.rds.cluster", db),
+                        step("group", "aws.ec2.security_group", None),
+                    ],
+                },
+                PhaseView {
+                    name: "cutover".into(),
+                    steps: vec![
+                        step("done", "control.checkpoint", Some(Facts::without_effect())),
+                        step("mail", "aws.sns.publish", facts("sns:Publish", "-", pivot)),
+                    ],
+                },
+            ],
+            preflight: Some(PreflightView {
+                callers: vec!["arn:aws:iam::123456789012:user/ada".into()],
+                captured: 2,
+                later: 2,
+                reasons: vec![(
+                    Some("vpc".into()),
+                    OpError::foreign("vpc-1 is there").with_hint("choose another range"),
+                )],
+            }),
+        };
+        insta::assert_snapshot!(view.render(&Context::default()), @r"
+        net (version 1) plan 0123456789ab
+          A network
+          target      AWS account 123456789012 in us-east-1, at http://127.0.0.1:4566
+          on failure  go back to the start
+
+            step   operation               makes                          undo
+          infrastructure
+            vpc    aws.ec2.vpc             ec2:CreateVpc                  ec2:DeleteVpc        reversible
+            db     aws.rds.cluster         rds:CreateDBCluster            rds:DeleteDBCluster  lossy
+            group  aws.ec2.security_group  known when its parameters are
+          cutover
+            done   control.checkpoint      nothing                        nothing              reversible
+            mail   aws.sns.publish         sns:Publish                    none                 no return
+
+          points of no return (each needs --accept-pivot STEP)
+            mail  a message cannot be called back
+
+          lost when undone
+            db  rows
+
+          left behind on purpose when undone
+            db  a final snapshot
+
+          protected (undoing each needs --confirm STEP)
+            db
+
+          way back (unwind --all)
+            cutover         nothing to undo
+            infrastructure  group, db, vpc
+
+        5 steps in 2 phases: 2 reversible, 1 lossy, 1 irreversible, 1 known only later; at most 8 at a time
+        caller: arn:aws:iam::123456789012:user/ada
+        preflight: refused (2 looked at, 2 known only later)
+          vpc: vpc-1 is there
+            choose another range
+        ");
+    }
+}
