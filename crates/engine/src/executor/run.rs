@@ -37,6 +37,9 @@ struct Runner {
     journal: Box<dyn Journal>,
 }
 
+/// Records that are committed together at most: bounds the memory of a run of many steps.
+const MAX_BATCH: usize = 8192;
+
 type StepEnd = (usize, Result<(), Halt>);
 type StepFuture = BoxFuture<'static, StepEnd>;
 
@@ -220,12 +223,17 @@ impl Runner {
             let shared = &self.shared;
             let turn = poll_fn(|cx| match Pin::new(&mut *running).poll_next(cx) {
                 Poll::Ready(end) => Poll::Ready(Turn::Ended(end)),
-                Poll::Pending if shared.has_queued() => Poll::Ready(Turn::Commit),
+                Poll::Pending if shared.queued() > 0 => Poll::Ready(Turn::Commit),
                 Poll::Pending => Poll::Pending,
             })
             .await;
             match turn {
-                Turn::Ended(end) => return Ok(end),
+                Turn::Ended(end) => {
+                    if self.shared.queued() >= MAX_BATCH {
+                        self.shared.commit(self.journal.as_mut())?;
+                    }
+                    return Ok(end);
+                }
                 Turn::Commit => self.shared.commit(self.journal.as_mut())?,
             }
         }

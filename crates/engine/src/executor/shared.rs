@@ -234,8 +234,9 @@ impl Shared {
         })
     }
 
-    pub(crate) fn has_queued(&self) -> bool {
-        !lock(&self.core.queue).drafts.is_empty()
+    /// How many records are queued.
+    pub(crate) fn queued(&self) -> usize {
+        lock(&self.core.queue).drafts.len()
     }
 
     /// One durable commit of all that is queued; then those who wait for it are woken and
