@@ -7,7 +7,7 @@ use switchback_engine::journal::{Journal, JournalError};
 use switchback_model::record::{Actor, Draft, Endpoint, ExecutorStarted, FORMAT_VERSION, Record, RunStarted};
 use switchback_model::{Epoch, ErrorClass, Generation, OpError, OpResult, RunId, Seq};
 
-use crate::lab::fixed_time;
+use crate::rig::fixed_time;
 
 /// When the process dies, counted in commits of one execution (from 0).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

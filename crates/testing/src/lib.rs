@@ -3,7 +3,9 @@
 //!
 //! A dev-dependency only. Nothing in it reads a real clock: use tokio's paused time.
 
+pub mod conformance;
 pub mod journal;
 pub mod lab;
 pub mod ops;
+pub mod rig;
 pub mod world;
