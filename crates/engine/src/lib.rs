@@ -8,14 +8,17 @@
 //! - [`recovery`]: what to do with each step, decided by pure functions.
 //! - [`executor`]: does it.
 
+pub mod cel;
 pub mod cx;
 pub mod executor;
 pub mod history;
 pub mod journal;
 pub mod operation;
+pub mod planner;
 pub mod provider;
 pub mod recovery;
 pub mod registry;
+pub mod runbook;
 
 pub use cx::Cx;
 pub use operation::{Expect, Found, Operation, Undo, Verdict};

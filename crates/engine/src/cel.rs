@@ -1,0 +1,254 @@
+//! Conditions in CEL, the Common Expression Language: `when:` and `verify:` in a runbook, and
+//! what probes expect. The only module that knows the CEL crate.
+//!
+//! An expression sees the variables that it is given and nothing else: no clock, no files, no
+//! environment. So the same expression over the same values always says the same.
+//!
+//! The crate's parser and evaluator recurse, and take up to a hundred kilobytes of stack a level
+//! in a debug build: sixteen brackets end a thread with two megabytes. A runbook must not be able
+//! to do that, so expressions are limited in size, and run on a stack that is large enough for
+//! all that are let through ([`with_deep_stack`]).
+
+use std::cell::Cell;
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+
+use serde_json::Value;
+use thiserror::Error;
+
+/// How many bytes an expression may have.
+const MAX_LENGTH: usize = 8192;
+/// How many words and signs it may consist of; what stands in quotes counts as well.
+const MAX_TOKENS: usize = 512;
+/// How many brackets may be open at the same time.
+const MAX_OPEN: usize = 32;
+/// A stack that holds twice the worst of what the limits let through (the test says so).
+const STACK: usize = 64 << 20;
+
+thread_local! {
+    static DEEP: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The standard functions, built once.
+static ENV: LazyLock<Arc<::cel::Env>> = LazyLock::new(|| Arc::new(::cel::Env::stdlib()));
+
+/// A compiled expression.
+pub struct Program {
+    inner: ::cel::Program,
+    text: String,
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Program").field(&self.text).finish()
+    }
+}
+
+/// A text that is not a CEL expression.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("not a CEL expression: {message}")]
+pub struct CelError {
+    /// What is wrong.
+    pub message: String,
+    /// Line and column in the expression, both from 1, where they are known.
+    pub position: Option<(usize, usize)>,
+}
+
+/// Runs `f` where the stack is large enough for every expression. [`compile`] and [`eval_bool`]
+/// do so by themselves; whoever calls them many thousand times saves a thread for each by
+/// wrapping all of it. Inside of another call it just runs.
+///
+/// # Errors
+/// When the thread cannot be started, or `f` panicked.
+pub fn with_deep_stack<T: Send>(f: impl FnOnce() -> T + Send) -> Result<T, CelError> {
+    if DEEP.get() {
+        return Ok(f());
+    }
+    let failed = |message: String| CelError { message, position: None };
+    std::thread::scope(|scope| {
+        let deep = std::thread::Builder::new().name("cel".to_owned()).stack_size(STACK).spawn_scoped(scope, || {
+            DEEP.set(true);
+            f()
+        });
+        let deep = deep.map_err(|e| failed(format!("no thread could be started: {e}")))?;
+        deep.join().map_err(|_| failed("it cannot be evaluated".to_owned()))
+    })
+}
+
+/// Compiles an expression.
+///
+/// # Errors
+/// When it is not one, or too large.
+pub fn compile(text: &str) -> Result<Program, CelError> {
+    let refused = |message: String| Err(CelError { message, position: None });
+    if text.trim().is_empty() {
+        return refused("it is empty".to_owned());
+    }
+    let (tokens, open) = complexity(text);
+    if text.len() > MAX_LENGTH || tokens > MAX_TOKENS {
+        return refused(format!("it is too long: at most {MAX_TOKENS} words and signs, and {MAX_LENGTH} bytes"));
+    }
+    if open > MAX_OPEN {
+        return refused(format!("its brackets nest too deep: at most {MAX_OPEN}"));
+    }
+    let compiled = with_deep_stack(|| {
+        ENV.compile(text).map_err(|errors| {
+            let first = errors.errors.into_iter().next();
+            let position = first.as_ref().and_then(|e| {
+                let line = usize::try_from(e.pos.0).ok().filter(|n| *n > 0)?;
+                Some((line, usize::try_from(e.pos.1).ok().filter(|n| *n > 0)?))
+            });
+            CelError { message: first.map_or_else(|| "it does not parse".to_owned(), |e| tidy(&e.msg)), position }
+        })
+    })??;
+    Ok(Program { inner: compiled, text: text.to_owned() })
+}
+
+/// The parser's message without what only its author understands.
+fn tidy(message: &str) -> String {
+    let line = message.lines().next().unwrap_or_default();
+    let line = line.strip_prefix("Syntax error: ").unwrap_or(line);
+    let line = line.split(" expecting {").next().unwrap_or(line);
+    if line.contains("'<EOF>'") { "it ends too early".to_owned() } else { lower(line) }
+}
+
+/// How many words and signs a text has, and how many brackets are open at the same time. Never
+/// less than what the parser will see, since it does not trust quotes.
+fn complexity(text: &str) -> (usize, usize) {
+    let (mut tokens, mut open, mut most, mut in_word) = (0, 0_usize, 0, false);
+    for c in text.chars() {
+        let word = c.is_alphanumeric() || c == '_';
+        let goes_on = word && in_word;
+        if !c.is_whitespace() && !goes_on {
+            tokens += 1;
+        }
+        in_word = word;
+        match c {
+            '(' | '[' | '{' => open += 1,
+            ')' | ']' | '}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        most = most.max(open);
+    }
+    (tokens, most)
+}
+
+impl Program {
+    /// The expression as it was written.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The names that the expression mentions and does not bind itself, sorted. Variables of
+    /// `all`, `map` and the like are among them; [`eval_bool`] is what decides.
+    #[must_use]
+    pub fn variables(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.inner.references().variables().into_iter().map(str::to_owned).collect();
+        names.sort_unstable();
+        names
+    }
+}
+
+/// Evaluates a condition over `vars`.
+///
+/// # Errors
+/// What is wrong with it, in words: an unknown variable or field, a comparison of things that
+/// cannot be compared, or a value that is neither true nor false.
+pub fn eval_bool(program: &Program, vars: &[(&str, &Value)]) -> Result<bool, String> {
+    with_deep_stack(|| {
+        let mut context = ::cel::Context::with_env(ENV.clone());
+        for (name, value) in vars {
+            let value = ::cel::to_value(*value).map_err(|e| e.to_string())?;
+            context.add_variable_from_value(*name, value);
+        }
+        match program.inner.execute(&context) {
+            Ok(::cel::Value::Bool(b)) => Ok(b),
+            Ok(other) => Err(format!("it is {}, neither true nor false", kind(&other))),
+            Err(e) => Err(lower(&e.to_string())),
+        }
+    })
+    .map_err(|e| e.message)?
+}
+
+fn kind(value: &::cel::Value) -> &'static str {
+    match value {
+        ::cel::Value::Int(_) | ::cel::Value::UInt(_) | ::cel::Value::Float(_) => "a number",
+        ::cel::Value::String(_) => "a text",
+        ::cel::Value::List(_) => "a list",
+        ::cel::Value::Map(_) => "a map",
+        ::cel::Value::Null => "null",
+        _ => "another value",
+    }
+}
+
+fn lower(message: &str) -> String {
+    let mut chars = message.chars();
+    chars.next().map_or_else(String::new, |c| c.to_lowercase().chain(chars).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn eval(text: &str) -> Result<bool, String> {
+        let inputs = json!({"env": "prod", "count": 3, "zones": ["a", "b"], "ratio": 1.5, "none": null});
+        eval_bool(&compile(text).map_err(|e| e.to_string())?, &[("inputs", &inputs)])
+    }
+
+    #[test]
+    fn conditions_over_json() {
+        assert_eq!(eval("inputs.env == 'prod' && inputs.count > 2"), Ok(true));
+        assert_eq!(eval("inputs.count == 3"), Ok(true));
+        assert_eq!(eval("'c' in inputs.zones || size(inputs.zones) == 0"), Ok(false));
+        assert_eq!(eval("inputs.zones.exists(z, z.startsWith('b'))"), Ok(true));
+        assert_eq!(eval("has(inputs.missing)"), Ok(false));
+        assert_eq!(eval("inputs.none == null && inputs.ratio < 2.0"), Ok(true));
+    }
+
+    #[test]
+    fn what_cannot_be_decided_says_why() {
+        assert_eq!(eval("inputs.count"), Err("it is a number, neither true nor false".to_owned()));
+        assert_eq!(eval("inputs.missing == 1"), Err("no such key: missing".to_owned()));
+        assert_eq!(eval("each.key == 'a'"), Err("undeclared reference to 'each'".to_owned()));
+        assert!(eval("inputs.env ==").is_err());
+        assert!(eval("").is_err());
+    }
+
+    /// The worst of what the limits let through, twice over: no stack overflow, whatever the build.
+    #[test]
+    fn the_stack_holds_the_worst_expressions() {
+        let worst = |text: String, compiles: bool| {
+            let program = compile(&text);
+            assert_eq!(program.is_ok(), compiles, "{text}");
+            if let Ok(program) = program {
+                let _ = eval_bool(&program, &[]);
+            }
+        };
+        let nested = |open: &str, close: &str, n| format!("{}1{}", open.repeat(n), close.repeat(n));
+        for (open, close) in [("(", ")"), ("[", "]"), ("{1:", "}"), ("size(", ")"), ("-(", ")"), ("a[", "]")] {
+            worst(nested(open, close, MAX_OPEN), true);
+            worst(nested(open, close, MAX_OPEN + 1), false);
+        }
+        let half = MAX_TOKENS / 2 - 1;
+        worst(format!("1{} > 0", "+1".repeat(half - 1)), true);
+        worst(format!("true{}", "==true".repeat(MAX_TOKENS / 3 - 1)), true);
+        worst(format!("1{}", " in 1".repeat(half)), true);
+        worst(format!("a{}", ".a".repeat(half)), true);
+        worst(format!("a{}", "[0]".repeat(MAX_TOKENS / 3 - 1)), true);
+        // The parser has a limit of its own for these.
+        worst(format!("{}true", "true?true:".repeat(MAX_TOKENS / 4 - 1)), false);
+        worst("(".repeat(MAX_OPEN), false);
+        worst("!".repeat(MAX_TOKENS), false);
+        worst("!".repeat(MAX_TOKENS + 1), false);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "[a-z0-9\\(\\)\\[\\]\\{\\}'\".,?:!&|=<>+*/% -]{0,40}|\\PC{0,30}") {
+            let _ = eval(&text);
+        }
+    }
+}

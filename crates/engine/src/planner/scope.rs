@@ -1,0 +1,515 @@
+//! What a reference means at one place: which inputs, which `each`, which steps can be seen.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use serde_json::Value;
+use switchback_model::ids::StepId;
+use switchback_model::plan::OutputRef;
+
+use super::arg::{Arg, ArgKind, OutRef, Piece};
+use super::expand::{Each, Entry, Instances, Steps};
+use super::inputs::Inputs;
+use crate::runbook::{
+    Diagnostic, Diagnostics, Node, NodeValue, Part, RefPath, Selector, Span, Spanned, Text, did_you_mean, listed,
+    parse_target, parse_text,
+};
+
+/// The place from which references are resolved.
+pub(crate) struct Scope<'s, 'a, 'r> {
+    inputs: &'s Inputs,
+    each: Option<&'s Each>,
+    /// The steps, and the phase of the one that refers to them.
+    steps: Option<(&'s Steps<'a, 'r>, usize)>,
+    phases: &'s [String],
+    errors: &'s mut Diagnostics,
+    /// The steps that were referred to, and where.
+    pub(crate) needs: HashMap<u32, Span>,
+}
+
+/// A text with the place of its node.
+struct InText<'t> {
+    text: &'t Text,
+    whole: Span,
+}
+
+impl InText<'_> {
+    fn span(&self, range: &Range<usize>) -> Span {
+        self.text.span_of(range.start, range.end, self.whole)
+    }
+}
+
+enum Resolved<'r> {
+    Value(Value),
+    One(OutRef<'r>),
+    All(Vec<OutRef<'r>>),
+    Broken,
+}
+
+/// What a step's id with its brackets stands for.
+enum Target<'s, 'a, 'r> {
+    One(&'s Entry<'a, 'r>, u32),
+    All(&'s Entry<'a, 'r>, &'s [u32]),
+    Broken,
+}
+
+impl<'s, 'a, 'r> Scope<'s, 'a, 'r> {
+    /// Where only inputs are known.
+    pub(crate) fn plan_time(inputs: &'s Inputs, errors: &'s mut Diagnostics) -> Self {
+        Self { inputs, each: None, steps: None, phases: &[], errors, needs: HashMap::new() }
+    }
+
+    /// In a step.
+    pub(crate) fn in_step(
+        inputs: &'s Inputs,
+        each: Option<&'s Each>,
+        steps: &'s Steps<'a, 'r>,
+        phase: usize,
+        phases: &'s [String],
+        errors: &'s mut Diagnostics,
+    ) -> Self {
+        Self { inputs, each, steps: Some((steps, phase)), phases, errors, needs: HashMap::new() }
+    }
+
+    fn error(&mut self, diagnostic: Diagnostic) -> Resolved<'r> {
+        self.errors.push(diagnostic);
+        Resolved::Broken
+    }
+
+    /// "did you mean"; said only while errors are still shown, since it looks at every name.
+    fn suggest<'n>(
+        &self,
+        given: &str,
+        names: impl Iterator<Item = &'n str>,
+        otherwise: impl FnOnce() -> String,
+    ) -> String {
+        if self.errors.is_full() { String::new() } else { did_you_mean(given, names, otherwise) }
+    }
+
+    fn which_inputs(&self) -> String {
+        match self.inputs.names().next() {
+            Some(_) => format!("the inputs are {}", listed(self.inputs.names())),
+            None => "the runbook has none".to_owned(),
+        }
+    }
+
+    /// Names for an error that will be shown.
+    fn sorted<'n>(&self, names: impl Iterator<Item = &'n String>) -> Vec<&'n str> {
+        if self.errors.is_full() {
+            return Vec::new();
+        }
+        let mut names: Vec<&str> = names.map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// A value with all its references resolved.
+    pub(crate) fn resolve(&mut self, node: &Node) -> Arg<'r> {
+        let span = node.span;
+        let kind = match &node.value {
+            NodeValue::Text(text) => return self.text(text, span),
+            NodeValue::List(items) => ArgKind::List(items.iter().map(|n| self.resolve(n)).collect()),
+            NodeValue::Map(entries) => {
+                ArgKind::Map(entries.iter().map(|e| (self.key(&e.key), self.resolve(&e.value))).collect())
+            }
+            _ => ArgKind::Value(node.to_json(), None),
+        };
+        Arg { span, kind }
+    }
+
+    /// Keys are texts as they are; `$${` stands for `${` as everywhere.
+    fn key(&mut self, key: &Spanned<String>) -> Spanned<String> {
+        if !key.value.contains("${") {
+            return key.clone();
+        }
+        match parse_text(&key.value).as_deref() {
+            Ok([]) => key.clone(),
+            Ok([Part::Text(text)]) => Spanned::new(text.clone(), key.span),
+            _ => {
+                self.errors.push(
+                    Diagnostic::new("reference::in_key", "a key cannot hold a reference")
+                        .at(key.span, "this is a key")
+                        .help("references stand in values only; `$${` stands for a literal `${`"),
+                );
+                key.clone()
+            }
+        }
+    }
+
+    /// A text with its references resolved.
+    pub(crate) fn text(&mut self, text: &Text, whole: Span) -> Arg<'r> {
+        if !text.value.contains("${") {
+            return Arg { span: whole, kind: ArgKind::Value(Value::String(text.value.clone()), None) };
+        }
+        let at = InText { text, whole };
+        let parts = match parse_text(&text.value) {
+            Ok(parts) => parts,
+            Err(e) => {
+                self.errors.push(
+                    Diagnostic::new("reference::malformed", e.message).at(at.span(&e.range), "here").help(e.help),
+                );
+                return Arg::broken(whole);
+            }
+        };
+        if let [Part::Ref(path, _)] = parts.as_slice() {
+            let kind = match self.reference(path, &at) {
+                Resolved::Value(value) => ArgKind::Value(value, Some(format!("`${{{}}}`", path.text()))),
+                Resolved::One(out) => ArgKind::Ref(out),
+                Resolved::All(outs) => {
+                    ArgKind::List(outs.into_iter().map(|out| Arg { span: whole, kind: ArgKind::Ref(out) }).collect())
+                }
+                Resolved::Broken => ArgKind::Broken,
+            };
+            return Arg { span: whole, kind };
+        }
+        self.join(&parts, &at)
+    }
+
+    fn join(&mut self, parts: &[Part], at: &InText<'_>) -> Arg<'r> {
+        let mut pieces: Vec<Piece<'r>> = Vec::new();
+        let mut broken = false;
+        let known = |pieces: &mut Vec<Piece<'r>>, text: &str| match pieces.last_mut() {
+            Some(Piece::Text(last)) => last.push_str(text),
+            _ => pieces.push(Piece::Text(text.to_owned())),
+        };
+        for part in parts {
+            let (path, range) = match part {
+                Part::Text(text) => {
+                    known(&mut pieces, text);
+                    continue;
+                }
+                Part::Ref(path, range) => (path, range),
+            };
+            let refused = match self.reference(path, at) {
+                Resolved::Value(Value::String(text)) => {
+                    known(&mut pieces, &text);
+                    None
+                }
+                Resolved::Value(value @ (Value::Number(_) | Value::Bool(_))) => {
+                    known(&mut pieces, &value.to_string());
+                    None
+                }
+                Resolved::Value(Value::Null) => Some("nothing"),
+                Resolved::Value(Value::Array(_)) | Resolved::All(_) => Some("a list"),
+                Resolved::Value(Value::Object(_)) => Some("a map"),
+                Resolved::One(out) => {
+                    use super::shape::Types;
+                    let scalar = Types::TEXT.or(Types::NUMBER).or(Types::BOOL);
+                    let fits = !out.op.output.types(out.shape).and(scalar).is_empty();
+                    pieces.push(Piece::Ref(out));
+                    (!fits).then_some("a list or a map")
+                }
+                Resolved::Broken => {
+                    broken = true;
+                    None
+                }
+            };
+            if let Some(what) = refused {
+                broken = true;
+                self.errors.push(
+                    Diagnostic::new(
+                        "reference::in_text",
+                        format!("`${{{}}}` is {what} and cannot be part of a text", path.text()),
+                    )
+                    .at(at.span(range), format!("this is {what}"))
+                    .help("a reference keeps its type only when it is all that the text consists of"),
+                );
+            }
+        }
+        let kind = match pieces.as_mut_slice() {
+            _ if broken => ArgKind::Broken,
+            [] => ArgKind::Value(Value::String(String::new()), None),
+            [Piece::Text(text)] => ArgKind::Value(Value::String(std::mem::take(text)), None),
+            _ => ArgKind::Join(pieces),
+        };
+        Arg { span: at.whole, kind }
+    }
+
+    fn reference(&mut self, path: &RefPath, at: &InText<'_>) -> Resolved<'r> {
+        match path.root.name.as_str() {
+            "inputs" => self.input(path, at),
+            "each" => self.each_value(path, at),
+            _ => self.output(path, at),
+        }
+    }
+
+    fn no_selector(&mut self, path: &RefPath, at: &InText<'_>) -> Option<Resolved<'r>> {
+        let (_, range) = path.selector.as_ref()?;
+        let d = Diagnostic::new("reference::selector", format!("`{}` has no elements to select", path.root.name));
+        Some(self.error(
+            d.at(at.span(range), "brackets select an element of a step with `for_each`").help("remove the brackets"),
+        ))
+    }
+
+    fn input(&mut self, path: &RefPath, at: &InText<'_>) -> Resolved<'r> {
+        if let Some(refused) = self.no_selector(path, at) {
+            return refused;
+        }
+        let Some((name, fields)) = path.fields.split_first() else {
+            let d = Diagnostic::new("reference::unknown_input", "a reference to an input must name it");
+            let help = format!("write `${{inputs.NAME}}`; {}", self.which_inputs());
+            return self.error(d.at(at.span(&path.root.range), "which input?").help(help));
+        };
+        match self.inputs.get(&name.name) {
+            None => {
+                let help = self.suggest(&name.name, self.inputs.names(), || {
+                    format!("declare it under `inputs:`; {}", self.which_inputs())
+                });
+                let d = Diagnostic::new("reference::unknown_input", format!("there is no input `{}`", name.name));
+                self.error(d.at(at.span(&name.range), "this input is not declared").help(help))
+            }
+            Some(None) => Resolved::Broken,
+            Some(Some(value)) => self.inside(value, fields, path, at),
+        }
+    }
+
+    fn each_value(&mut self, path: &RefPath, at: &InText<'_>) -> Resolved<'r> {
+        if let Some(refused) = self.no_selector(path, at) {
+            return refused;
+        }
+        let Some(each) = self.each else {
+            let d =
+                Diagnostic::new("reference::each", "`each` is only known in the parameters of a step with `for_each`");
+            return self.error(
+                d.at(at.span(&path.root.range), "not known here")
+                    .help("add `for_each` to the step, or refer to an input"),
+            );
+        };
+        match path.fields.split_first() {
+            Some((name, [])) if name.name == "key" => Resolved::Value(Value::String(each.key.clone())),
+            Some((name, fields)) if name.name == "value" => self.inside(&each.value, fields, path, at),
+            _ => {
+                let range = path.fields.first().map_or(&path.root.range, |f| &f.range);
+                let d = Diagnostic::new("reference::each", "`each` has a `key` and a `value`");
+                self.error(
+                    d.at(at.span(range), "it has nothing else")
+                        .help("write `${each.key}`, `${each.value}` or `${each.value.FIELD}`"),
+                )
+            }
+        }
+    }
+
+    /// A field inside of a known value.
+    fn inside(
+        &mut self,
+        value: &Value,
+        fields: &[crate::runbook::RefField],
+        path: &RefPath,
+        at: &InText<'_>,
+    ) -> Resolved<'r> {
+        let mut here = value;
+        for field in fields {
+            match here.get(&field.name) {
+                Some(next) => here = next,
+                None => {
+                    let mut names: Vec<&str> =
+                        here.as_object().into_iter().flatten().map(|(k, _)| k.as_str()).collect();
+                    names.sort_unstable();
+                    let help = self.suggest(&field.name, names.iter().copied(), || match here.is_object() {
+                        true => format!("its fields are {}", listed(names.iter().copied())),
+                        false => "the value is not a map".to_owned(),
+                    });
+                    let d = Diagnostic::new(
+                        "reference::unknown_field",
+                        format!("`${{{}}}`: there is no field `{}`", path.text(), field.name),
+                    );
+                    return self.error(d.at(at.span(&field.range), "this field is not there").help(help));
+                }
+            }
+        }
+        Resolved::Value(here.clone())
+    }
+
+    fn output(&mut self, path: &RefPath, at: &InText<'_>) -> Resolved<'r> {
+        let root = &path.root;
+        let end = path.selector.as_ref().map_or(root.range.end, |(_, range)| range.end + 1);
+        let target = self.target(&root.name, at.span(&root.range), path.selector.as_ref(), at, Use::Reference);
+        let (entry, one, all): (_, _, &[u32]) = match target {
+            Target::One(entry, index) => (entry, Some(index), &[]),
+            Target::All(entry, indexes) => (entry, None, indexes),
+            Target::Broken => return Resolved::Broken,
+        };
+        let whole = at.span(&(root.range.start..end));
+        for index in one.iter().chain(all) {
+            self.needs.entry(*index).or_insert(whole);
+        }
+        let Some(info) = entry.info.clone() else { return Resolved::Broken };
+        let mut shape = info.output.root;
+        if path.fields.is_empty() {
+            let d = Diagnostic::new("reference::no_field", format!("`${{{}}}` does not say which field", path.text()));
+            let help = format!("`{}` gives {}", entry.spec.op.value, listed(info.output.field_names(shape)));
+            return self.error(d.at(whole, "a field of its output is wanted").help(help));
+        }
+        for field in &path.fields {
+            match info.output.field(shape, &field.name) {
+                Some(next) => shape = next,
+                None => {
+                    let names = info.output.field_names(shape);
+                    let help = self.suggest(&field.name, names.iter().copied(), || match names.is_empty() {
+                        true => "what stands before it has no fields".to_owned(),
+                        false => format!("the fields are {}", listed(names.iter().copied())),
+                    });
+                    let message = format!("the output of step `{}` has no field `{}`", root.name, field.name);
+                    let d = Diagnostic::new("reference::unknown_field", message);
+                    return self.error(d.at(at.span(&field.range), "this field is not there").help(help));
+                }
+            }
+        }
+        let fields: Vec<String> = path.fields.iter().map(|f| f.name.clone()).collect();
+        let steps = self.steps.map(|(steps, _)| steps);
+        let out = |index: &u32| {
+            let step =
+                steps.and_then(|s| s.list.get(*index as usize)).map_or_else(|| StepId::new(""), |i| i.id.clone());
+            OutRef { target: OutputRef { step, path: fields.clone() }, op: info.clone(), shape }
+        };
+        match one {
+            Some(index) => Resolved::One(out(&index)),
+            None => Resolved::All(all.iter().map(out).collect()),
+        }
+    }
+
+    /// An element of `needs`: the steps that it names.
+    pub(crate) fn need(&mut self, text: &Spanned<Text>) {
+        let at = InText { text: &text.value, whole: text.span };
+        let (root, selector) = match parse_target(&text.value.value) {
+            Ok(found) => found,
+            Err(e) => {
+                self.errors.push(
+                    Diagnostic::new("plan::needs", e.message)
+                        .at(at.span(&e.range), "here")
+                        .help("write a step's id, such as `vpc`, `subnet` or `subnet[1a]`, without `${}`"),
+                );
+                return;
+            }
+        };
+        match self.target(&root.name, at.span(&root.range), selector.as_ref(), &at, Use::Needs) {
+            Target::One(_, index) => {
+                self.needs.entry(index).or_insert(text.span);
+            }
+            Target::All(_, indexes) => {
+                for index in indexes {
+                    self.needs.entry(*index).or_insert(text.span);
+                }
+            }
+            Target::Broken => {}
+        }
+    }
+
+    fn refuse(&mut self, diagnostic: Diagnostic) -> Target<'s, 'a, 'r> {
+        self.errors.push(diagnostic);
+        Target::Broken
+    }
+
+    fn target(
+        &mut self,
+        id: &str,
+        id_span: Span,
+        selector: Option<&(Selector, Range<usize>)>,
+        at: &InText<'_>,
+        used: Use,
+    ) -> Target<'s, 'a, 'r> {
+        let Some((steps, phase)) = self.steps else {
+            let d = Diagnostic::new("reference::plan_time", "only inputs can be referred to here");
+            return self.refuse(
+                d.at(id_span, "not an input").help("this must be known before anything runs; write `${inputs.NAME}`"),
+            );
+        };
+        let Some(entry) = steps.by_id.get(id).and_then(|i| steps.entries.get(*i)) else {
+            let help = if self.inputs.get(id).is_some() {
+                format!("did you mean `${{inputs.{id}}}`?")
+            } else {
+                self.suggest(id, steps.by_id.keys().copied(), || {
+                    let mut names: Vec<&str> = steps.by_id.keys().copied().collect();
+                    names.sort_unstable();
+                    format!("the steps are {}", listed(names))
+                })
+            };
+            return self.refuse(
+                Diagnostic::new("reference::unknown_step", format!("there is no step `{id}`"))
+                    .at(id_span, "this step is not there")
+                    .help(help),
+            );
+        };
+        if entry.phase > phase {
+            let name = |i: usize| self.phases.get(i).map_or("", String::as_str);
+            let message = format!(
+                "step `{id}` is in the later phase `{}` and cannot be used in phase `{}`",
+                name(entry.phase),
+                name(phase)
+            );
+            return self.refuse(
+                Diagnostic::new("plan::later_phase", message)
+                    .at(id_span, "used here")
+                    .at(entry.spec.id.span, format!("runs in phase `{}`", name(entry.phase)))
+                    .help("a phase begins when the one before it is verified; move one of the two steps"),
+            );
+        }
+        let left_out = |name: &str, span: Span| {
+            let d = Diagnostic::new("plan::left_out", format!("step `{name}` is left out by its `when`"));
+            let when = entry.spec.when.as_ref().map_or(entry.spec.id.span, |w| w.span);
+            d.at(span, "used here")
+                .at(when, "this is false")
+                .help("give this step the same `when`, or do not refer to it")
+        };
+        match (&entry.instances, selector) {
+            (Instances::Broken, _) => Target::Broken,
+            (Instances::One(Some(index)), None) => Target::One(entry, *index),
+            (Instances::One(None), None) => self.refuse(left_out(id, id_span)),
+            (Instances::One(_), Some((_, range))) => self.refuse(
+                Diagnostic::new(
+                    "reference::selector",
+                    format!("step `{id}` has no `for_each`, so there is nothing to select"),
+                )
+                .at(at.span(range), "these brackets are too much")
+                .help(format!("write `{id}` without brackets")),
+            ),
+            (Instances::Each { kept, .. }, Some((Selector::All, _))) => Target::All(entry, kept),
+            (Instances::Each { kept, .. }, None) if used == Use::Needs => Target::All(entry, kept),
+            (Instances::Each { keys, .. }, None) => {
+                let names = self.sorted(keys.keys());
+                let one = names.first().map_or(String::new(), |key| format!("`{id}[{key}]`, or "));
+                self.refuse(
+                    Diagnostic::new(
+                        "reference::selector",
+                        format!("step `{id}` has a `for_each`, so it must be said which one is meant"),
+                    )
+                    .at(id_span, "which one?")
+                    .help(format!("write {one}`{id}[*]` for a list of all")),
+                )
+            }
+            (Instances::Each { keys, .. }, Some((Selector::Key(key), range))) => {
+                let key = self.own_key(key);
+                match keys.get(key.as_str()) {
+                    Some(Some(index)) => Target::One(entry, *index),
+                    Some(None) => self.refuse(left_out(&format!("{id}[{key}]"), at.span(range))),
+                    None => {
+                        let names = self.sorted(keys.keys());
+                        let help = self.suggest(&key, names.iter().copied(), || {
+                            format!("its keys are {}", listed(names.iter().copied()))
+                        });
+                        self.refuse(
+                            Diagnostic::new("reference::unknown_key", format!("step `{id}` has no element `{key}`"))
+                                .at(at.span(range), "this key is not there")
+                                .help(help),
+                        )
+                    }
+                }
+            }
+        }
+    }
+
+    /// `[each.key]` and `[each.value]` select by the element of this step's own `for_each`.
+    fn own_key(&self, key: &str) -> String {
+        match (self.each, key) {
+            (Some(each), "each.key") => each.key.clone(),
+            (Some(each), "each.value") => each.value.as_str().map_or_else(|| each.value.to_string(), str::to_owned),
+            _ => key.to_owned(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Reference,
+    Needs,
+}

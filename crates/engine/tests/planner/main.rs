@@ -1,0 +1,12 @@
+//! From a runbook file to a plan, through the public interface, with small operations that do
+//! nothing.
+
+#![expect(clippy::unwrap_used, reason = "these are tests")]
+
+mod bad_files;
+mod bad_references;
+mod fakes;
+mod good;
+mod loading;
+mod properties;
+mod schema;
