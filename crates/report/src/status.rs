@@ -71,6 +71,8 @@ pub struct StatusView {
     pub steps: Vec<StepLine>,
     /// Each step that needs a person, why, and which commands apply.
     pub stuck: Vec<StuckLine>,
+    /// Why the run was refused.
+    pub refused: Vec<(Option<StepId>, OpError)>,
     /// The next commands and what each is for.
     pub next: Vec<(String, String)>,
 }
@@ -185,6 +187,14 @@ impl StatusView {
     }
 
     fn problems(&self, cx: &Context, out: &mut String) {
+        for (step, error) in &self.refused {
+            let step = step.as_ref().map(|s| format!("{s}: ")).unwrap_or_default();
+            let head = format!("{step}{}", text::clean(&error.to_string()));
+            let _ = writeln!(out, "\n{}", cx.paint.tone(Tone::Bad, &head));
+            if let Some(hint) = &error.hint {
+                let _ = writeln!(out, "  {}", text::clean(hint));
+            }
+        }
         for stuck in &self.stuck {
             let head = format!("{}: {}", stuck.step, text::clean(&stuck.error.to_string()));
             let _ = writeln!(out, "\n{}", cx.paint.tone(Tone::Bad, &head));
@@ -288,6 +298,7 @@ mod tests {
                 error: OpError::drift("the range was changed"),
                 verbs: vec![("skip vpc --reason ...".into(), "leave it behind".into())],
             }],
+            refused: vec![],
             next: vec![("unwind 00000007 --all".into(), "try again".into())],
         };
         insta::assert_snapshot!(view.render(&Context::default()), @r"

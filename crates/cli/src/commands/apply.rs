@@ -1,0 +1,73 @@
+//! `apply FILE|PLAN`: shows the plan, asks, and runs it.
+
+use std::sync::Arc;
+
+use switchback_engine::history::History;
+use switchback_engine::planner::plan_text;
+use switchback_model::Seq;
+use switchback_model::StepId;
+use switchback_model::record::{FORMAT_VERSION, RunStarted};
+
+use crate::app::App;
+use crate::args::Apply;
+use crate::error::{CommandError, CommandResult};
+use crate::execute::{self, Held, Signals, Work};
+use crate::replay::{self, Replayed};
+use crate::source::Made;
+use crate::{ask, host, source, target, view};
+
+pub(crate) fn run(app: &App, args: &Apply) -> CommandResult<u8> {
+    ask::needs_terminal(app, args.execute.auto_approve, args.execute.step)?;
+    let document = source::read(&args.file)?;
+    let registry = app.registry()?;
+    let mut given = source::given(&args.inputs);
+    let lacks_account = args.place.sandbox && source::lacks_account(&document, &given);
+    if !lacks_account {
+        // What is wrong is said before anything is started.
+        source::plan(&document, &registry, &given)?;
+    }
+    let (endpoint, sandbox) = target::choose(app, &args.place)?;
+    if let Some(info) = sandbox.filter(|_| lacks_account) {
+        source::give_account(&mut given, &info.account);
+    }
+    let Made { plan, hash } = source::plan(&document, &registry, &given)?;
+    check_names(&plan, args)?;
+
+    let shown = view::view(&plan, &hash, &registry, endpoint.url.as_deref());
+    if app.out.json {
+        app.out.line("plan", None, &shown)?;
+    } else if !args.execute.auto_approve {
+        app.out.data(&shown.render(&app.out.context()))?;
+    }
+    ask::approve(app, args.execute.auto_approve, "Run this plan?")?;
+
+    let runtime = app.runtime()?;
+    let env = runtime.block_on(target::environment(app, registry, &plan, &endpoint))?;
+    let signals = Signals::listen(&runtime)?;
+    let store = app.new_journal()?;
+    let started =
+        RunStarted { format: FORMAT_VERSION, runbook: plan.runbook.clone(), plan_hash: hash, endpoint };
+    let run = host::new_run();
+    let journal = store.create_run(run, &plan_text(&plan), started, "apply")?;
+    let mut replayed = Replayed { history: History::new(Arc::new(plan)), last: Seq(0) };
+    replay::catch_up(&store, run, &mut replayed)?;
+    let held = Held {
+        journal: Box::new(journal),
+        history: replayed.history,
+        env,
+        options: execute::options(&args.execute),
+        ask: args.execute.step,
+    };
+    execute::execute(app, &runtime, signals, held, Work::Apply)
+}
+
+/// Options that name steps name steps of this plan.
+fn check_names(plan: &switchback_model::plan::Plan, args: &Apply) -> CommandResult<()> {
+    let named = args.execute.to.iter().chain(&args.execute.accept_pivot).chain(&args.execute.confirm);
+    for name in named {
+        if !plan.steps.iter().any(|s| s.id == StepId::new(name)) {
+            return Err(CommandError::usage(format!("the plan has no step `{name}`")));
+        }
+    }
+    Ok(())
+}

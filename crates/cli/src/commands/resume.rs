@@ -1,0 +1,47 @@
+//! `resume [RUN]`: goes on forward from wherever a run stopped.
+
+use switchback_engine::recovery::{Refusal, plan_resume};
+use switchback_model::exit_code;
+
+use crate::app::App;
+use crate::args::Resume;
+use crate::error::CommandResult;
+use crate::execute::{self, Held, Signals, Work};
+use crate::select::{self, Fit};
+use crate::{ask, replay, target};
+
+pub(crate) fn run(app: &App, args: &Resume) -> CommandResult<u8> {
+    ask::needs_terminal(app, true, args.execute.step)?;
+    let store = app.journal_of_runs()?;
+    let run = select::run(store.runs()?, args.run.run.as_deref(), Fit::Unfinished)?.run;
+    let registry = app.registry()?;
+    // Looked at under the lock, and before this process says in the journal that it took over.
+    let lock = store.lock(run)?;
+    let mut replayed = replay::replay(&store, run, &registry)?;
+    match plan_resume(&replayed.history) {
+        Ok(()) => {}
+        Err(Refusal::Ended(why @ "every step is verified")) => {
+            app.out.remark(&format!("nothing to do: {why}"));
+            return Ok(exit_code::OK);
+        }
+        Err(refusal) => return Err(refusal.into()),
+    }
+    let runtime = app.runtime()?;
+    let env = runtime.block_on(target::environment(
+        app,
+        registry,
+        replayed.history.plan(),
+        &replayed.history.endpoint(),
+    ))?;
+    let signals = Signals::listen(&runtime)?;
+    let journal = store.take_locked(lock, "resume")?;
+    replay::catch_up(&store, run, &mut replayed)?;
+    let held = Held {
+        journal: Box::new(journal),
+        history: replayed.history,
+        env,
+        options: execute::options(&args.execute),
+        ask: args.execute.step,
+    };
+    execute::execute(app, &runtime, signals, held, Work::Resume)
+}

@@ -1,0 +1,44 @@
+//! `verify [RUN]`: is every step still as it was left? Reads only.
+
+use switchback_engine::executor::verify_run;
+use switchback_model::status::State;
+use switchback_report::check::{CheckView, StepCheck};
+
+use crate::app::App;
+use crate::args::RunArg;
+use crate::error::{CommandError, CommandResult};
+use crate::select::{self, Fit};
+use crate::{replay, target};
+
+pub(crate) fn run(app: &App, args: &RunArg) -> CommandResult<u8> {
+    let store = app.journal()?;
+    let run = select::run(store.runs()?, args.run.as_deref(), Fit::Newest)?.run;
+    let registry = app.registry()?;
+    let history = replay::replay(&store, run, &registry)?.history;
+    let runtime = app.runtime()?;
+    let checked = runtime.block_on(async {
+        let env = target::environment(app, registry, history.plan(), &history.endpoint()).await?;
+        for provider in &env.providers {
+            provider.preflight().await.map_err(CommandError::from)?;
+        }
+        CommandResult::Ok(verify_run(run, &history, &env).await)
+    })?;
+    let steps: Vec<_> = checked
+        .steps
+        .into_iter()
+        .map(|s| match s.result {
+            Ok(compared) => StepCheck { step: s.step, compared, error: None },
+            Err(error) => StepCheck { step: s.step, compared: Vec::new(), error: Some(error) },
+        })
+        .collect();
+    // A step that a person left out is not missing.
+    let skipped = history.statuses().filter(|(_, s)| s.state == State::Skipped).count();
+    let not_made = history.plan().steps.len().saturating_sub(steps.len() + skipped);
+    let view = CheckView { run, steps, not_made };
+    if app.out.json {
+        app.out.line("check", Some(run), &view)?;
+    } else {
+        app.out.data(&view.render(&app.out.context()))?;
+    }
+    Ok(view.code())
+}
