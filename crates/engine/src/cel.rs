@@ -150,18 +150,54 @@ impl Program {
     }
 }
 
+/// Variables that many evaluations share, converted once.
+pub struct Vars {
+    context: ::cel::Context<'static, 'static>,
+}
+
+impl fmt::Debug for Vars {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Vars")
+    }
+}
+
+impl Vars {
+    /// From names and values.
+    ///
+    /// # Errors
+    /// When a value has no counterpart in CEL.
+    pub fn new(vars: &[(&str, &Value)]) -> Result<Self, String> {
+        let mut context = ::cel::Context::with_env(ENV.clone());
+        add(&mut context, vars)?;
+        Ok(Self { context })
+    }
+}
+
+fn add(context: &mut ::cel::Context<'_, '_>, vars: &[(&str, &Value)]) -> Result<(), String> {
+    for (name, value) in vars {
+        let value = ::cel::to_value(*value).map_err(|e| e.to_string())?;
+        context.add_variable_from_value(*name, value);
+    }
+    Ok(())
+}
+
 /// Evaluates a condition over `vars`.
 ///
 /// # Errors
 /// What is wrong with it, in words: an unknown variable or field, a comparison of things that
 /// cannot be compared, or a value that is neither true nor false.
 pub fn eval_bool(program: &Program, vars: &[(&str, &Value)]) -> Result<bool, String> {
+    eval_bool_in(program, &Vars::new(vars)?, &[])
+}
+
+/// Evaluates a condition over variables that are shared and some that are not.
+///
+/// # Errors
+/// As [`eval_bool`].
+pub fn eval_bool_in(program: &Program, shared: &Vars, own: &[(&str, &Value)]) -> Result<bool, String> {
     with_deep_stack(|| {
-        let mut context = ::cel::Context::with_env(ENV.clone());
-        for (name, value) in vars {
-            let value = ::cel::to_value(*value).map_err(|e| e.to_string())?;
-            context.add_variable_from_value(*name, value);
-        }
+        let mut context = shared.context.new_inner_scope();
+        add(&mut context, own)?;
         match program.inner.execute(&context) {
             Ok(::cel::Value::Bool(b)) => Ok(b),
             Ok(other) => Err(format!("it is {}, neither true nor false", kind(&other))),

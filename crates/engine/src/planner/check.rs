@@ -195,9 +195,11 @@ impl Checker<'_> {
             (_, Some(most)) => format!("at most {most}"),
             _ => return,
         };
+        let one = least == Some(1) && count < 1 || most == Some(1) && count > 1;
+        let what = if one { what.trim_end_matches('s') } else { what };
         out.push(
             Diagnostic::new("plan::out_of_range", format!("{} wants {bound} {what}, not {count}", self.subject(path)))
-                .at(arg.span, format!("{count} {what}"))
+                .at(arg.span, format!("there are {count}"))
                 .help(format!("give {bound} {what}")),
         );
     }

@@ -65,7 +65,8 @@ pub(crate) fn expand<'a, 'r>(
     errors: &mut Diagnostics,
 ) -> Steps<'a, 'r> {
     let mut steps = Steps { entries: Vec::new(), by_id: HashMap::new(), list: Vec::new() };
-    let inputs_json = inputs.to_json();
+    // Converted once: the conditions of all steps see the same inputs.
+    let shared = cel::Vars::new(&[("inputs", &inputs.to_json())]);
     let specs = runbook.phases.iter().enumerate().flat_map(|(phase, p)| p.steps.iter().map(move |spec| (phase, spec)));
     for (phase, spec) in specs {
         let info = catalog.get(&spec.op.value);
@@ -80,7 +81,7 @@ pub(crate) fn expand<'a, 'r>(
             );
         }
         let index = steps.entries.len();
-        let mut expander = Expander { inputs, inputs_json: &inputs_json, errors: &mut *errors };
+        let mut expander = Expander { inputs, shared: &shared, errors: &mut *errors };
         let instances = expander.step(spec, index, &mut steps.list);
         steps.entries.push(Entry { spec, phase, info, instances });
         steps.by_id.insert(&spec.id.value, index);
@@ -90,7 +91,7 @@ pub(crate) fn expand<'a, 'r>(
 
 struct Expander<'a> {
     inputs: &'a Inputs,
-    inputs_json: &'a Value,
+    shared: &'a Result<cel::Vars, String>,
     errors: &'a mut Diagnostics,
 }
 
@@ -224,9 +225,9 @@ impl Expander<'_> {
             return None;
         }
         let element = each.map(|e| json!({ "key": e.key, "value": e.value }));
-        let mut vars = vec![("inputs", self.inputs_json)];
-        vars.extend(element.as_ref().map(|e| ("each", e)));
-        match cel::eval_bool(program, &vars) {
+        let own: Vec<_> = element.as_ref().map(|e| ("each", e)).into_iter().collect();
+        let shared = self.shared.as_ref().map_err(Clone::clone);
+        match shared.and_then(|shared| cel::eval_bool_in(program, shared, &own)) {
             Ok(holds) => Some(holds),
             Err(reason) => {
                 let element = each.map(|e| format!(" for `{}`", e.key)).unwrap_or_default();

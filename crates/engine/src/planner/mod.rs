@@ -5,14 +5,15 @@
 //! inputs and the same operations gives the same plan, byte for byte, so a plan has a hash.
 //!
 //! All errors are collected, with their places in the file. An error is reported once: what
-//! depends on something that is wrong already is passed over in silence.
+//! depends on something that is wrong already is passed over in silence. A file whose form is
+//! wrong is not planned, since with a step missing everything that refers to it would be wrong.
 //!
 //! Everything here takes time that is linear in the size of the file and of the plan.
 //!
 //! - `inputs`: what was given, what is the default, what is missing.
 //! - `catalog`, `shape`: the operations' schemas, in a form that is quick to check against.
 //! - `expand`: which steps there are: `for_each` and `when`.
-//! - `scope`: what a reference means at one place. `arg`: a parameter, resolved.
+//! - `scope`, `target`: what a reference means at one place. `arg`: a parameter, resolved.
 //! - `check`: a parameter against a schema; typed ids.
 //! - `build`: all of it, step by step. `order`: cycles.
 //! - `load`: a plan that comes from a file. `schema`: the JSON Schema of a runbook.
@@ -28,6 +29,7 @@ mod order;
 mod schema;
 mod scope;
 mod shape;
+mod target;
 
 pub use build::{Planned, plan_runbook};
 pub use load::{PlanError, load_plan, plan_hash, plan_text};

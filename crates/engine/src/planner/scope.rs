@@ -8,33 +8,34 @@ use switchback_model::ids::StepId;
 use switchback_model::plan::OutputRef;
 
 use super::arg::{Arg, ArgKind, OutRef, Piece};
-use super::expand::{Each, Entry, Instances, Steps};
+use super::expand::{Each, Steps};
 use super::inputs::Inputs;
+use super::target::{Target, Use};
 use crate::runbook::{
-    Diagnostic, Diagnostics, Node, NodeValue, Part, RefPath, Selector, Span, Spanned, Text, did_you_mean, listed,
-    parse_target, parse_text,
+    Diagnostic, Diagnostics, Node, NodeValue, Part, RefField, RefPath, Span, Spanned, Text, did_you_mean, listed,
+    parse_text,
 };
 
 /// The place from which references are resolved.
 pub(crate) struct Scope<'s, 'a, 'r> {
-    inputs: &'s Inputs,
-    each: Option<&'s Each>,
+    pub(super) inputs: &'s Inputs,
+    pub(super) each: Option<&'s Each>,
     /// The steps, and the phase of the one that refers to them.
-    steps: Option<(&'s Steps<'a, 'r>, usize)>,
-    phases: &'s [String],
-    errors: &'s mut Diagnostics,
+    pub(super) steps: Option<(&'s Steps<'a, 'r>, usize)>,
+    pub(super) phases: &'s [String],
+    pub(super) errors: &'s mut Diagnostics,
     /// The steps that were referred to, and where.
     pub(crate) needs: HashMap<u32, Span>,
 }
 
 /// A text with the place of its node.
-struct InText<'t> {
-    text: &'t Text,
-    whole: Span,
+pub(super) struct InText<'t> {
+    pub(super) text: &'t Text,
+    pub(super) whole: Span,
 }
 
 impl InText<'_> {
-    fn span(&self, range: &Range<usize>) -> Span {
+    pub(super) fn span(&self, range: &Range<usize>) -> Span {
         self.text.span_of(range.start, range.end, self.whole)
     }
 }
@@ -43,13 +44,6 @@ enum Resolved<'r> {
     Value(Value),
     One(OutRef<'r>),
     All(Vec<OutRef<'r>>),
-    Broken,
-}
-
-/// What a step's id with its brackets stands for.
-enum Target<'s, 'a, 'r> {
-    One(&'s Entry<'a, 'r>, u32),
-    All(&'s Entry<'a, 'r>, &'s [u32]),
     Broken,
 }
 
@@ -77,7 +71,7 @@ impl<'s, 'a, 'r> Scope<'s, 'a, 'r> {
     }
 
     /// "did you mean"; said only while errors are still shown, since it looks at every name.
-    fn suggest<'n>(
+    pub(super) fn suggest<'n>(
         &self,
         given: &str,
         names: impl Iterator<Item = &'n str>,
@@ -94,7 +88,7 @@ impl<'s, 'a, 'r> Scope<'s, 'a, 'r> {
     }
 
     /// Names for an error that will be shown.
-    fn sorted<'n>(&self, names: impl Iterator<Item = &'n String>) -> Vec<&'n str> {
+    pub(super) fn sorted<'n>(&self, names: impl Iterator<Item = &'n String>) -> Vec<&'n str> {
         if self.errors.is_full() {
             return Vec::new();
         }
@@ -290,13 +284,7 @@ impl<'s, 'a, 'r> Scope<'s, 'a, 'r> {
     }
 
     /// A field inside of a known value.
-    fn inside(
-        &mut self,
-        value: &Value,
-        fields: &[crate::runbook::RefField],
-        path: &RefPath,
-        at: &InText<'_>,
-    ) -> Resolved<'r> {
+    fn inside(&mut self, value: &Value, fields: &[RefField], path: &RefPath, at: &InText<'_>) -> Resolved<'r> {
         let mut here = value;
         for field in fields {
             match here.get(&field.name) {
@@ -367,149 +355,4 @@ impl<'s, 'a, 'r> Scope<'s, 'a, 'r> {
             None => Resolved::All(all.iter().map(out).collect()),
         }
     }
-
-    /// An element of `needs`: the steps that it names.
-    pub(crate) fn need(&mut self, text: &Spanned<Text>) {
-        let at = InText { text: &text.value, whole: text.span };
-        let (root, selector) = match parse_target(&text.value.value) {
-            Ok(found) => found,
-            Err(e) => {
-                self.errors.push(
-                    Diagnostic::new("plan::needs", e.message)
-                        .at(at.span(&e.range), "here")
-                        .help("write a step's id, such as `vpc`, `subnet` or `subnet[1a]`, without `${}`"),
-                );
-                return;
-            }
-        };
-        match self.target(&root.name, at.span(&root.range), selector.as_ref(), &at, Use::Needs) {
-            Target::One(_, index) => {
-                self.needs.entry(index).or_insert(text.span);
-            }
-            Target::All(_, indexes) => {
-                for index in indexes {
-                    self.needs.entry(*index).or_insert(text.span);
-                }
-            }
-            Target::Broken => {}
-        }
-    }
-
-    fn refuse(&mut self, diagnostic: Diagnostic) -> Target<'s, 'a, 'r> {
-        self.errors.push(diagnostic);
-        Target::Broken
-    }
-
-    fn target(
-        &mut self,
-        id: &str,
-        id_span: Span,
-        selector: Option<&(Selector, Range<usize>)>,
-        at: &InText<'_>,
-        used: Use,
-    ) -> Target<'s, 'a, 'r> {
-        let Some((steps, phase)) = self.steps else {
-            let d = Diagnostic::new("reference::plan_time", "only inputs can be referred to here");
-            return self.refuse(
-                d.at(id_span, "not an input").help("this must be known before anything runs; write `${inputs.NAME}`"),
-            );
-        };
-        let Some(entry) = steps.by_id.get(id).and_then(|i| steps.entries.get(*i)) else {
-            let help = if self.inputs.get(id).is_some() {
-                format!("did you mean `${{inputs.{id}}}`?")
-            } else {
-                self.suggest(id, steps.by_id.keys().copied(), || {
-                    let mut names: Vec<&str> = steps.by_id.keys().copied().collect();
-                    names.sort_unstable();
-                    format!("the steps are {}", listed(names))
-                })
-            };
-            return self.refuse(
-                Diagnostic::new("reference::unknown_step", format!("there is no step `{id}`"))
-                    .at(id_span, "this step is not there")
-                    .help(help),
-            );
-        };
-        if entry.phase > phase {
-            let name = |i: usize| self.phases.get(i).map_or("", String::as_str);
-            let message = format!(
-                "step `{id}` is in the later phase `{}` and cannot be used in phase `{}`",
-                name(entry.phase),
-                name(phase)
-            );
-            return self.refuse(
-                Diagnostic::new("plan::later_phase", message)
-                    .at(id_span, "used here")
-                    .at(entry.spec.id.span, format!("runs in phase `{}`", name(entry.phase)))
-                    .help("a phase begins when the one before it is verified; move one of the two steps"),
-            );
-        }
-        let left_out = |name: &str, span: Span| {
-            let d = Diagnostic::new("plan::left_out", format!("step `{name}` is left out by its `when`"));
-            let when = entry.spec.when.as_ref().map_or(entry.spec.id.span, |w| w.span);
-            d.at(span, "used here")
-                .at(when, "this is false")
-                .help("give this step the same `when`, or do not refer to it")
-        };
-        match (&entry.instances, selector) {
-            (Instances::Broken, _) => Target::Broken,
-            (Instances::One(Some(index)), None) => Target::One(entry, *index),
-            (Instances::One(None), None) => self.refuse(left_out(id, id_span)),
-            (Instances::One(_), Some((_, range))) => self.refuse(
-                Diagnostic::new(
-                    "reference::selector",
-                    format!("step `{id}` has no `for_each`, so there is nothing to select"),
-                )
-                .at(at.span(range), "these brackets are too much")
-                .help(format!("write `{id}` without brackets")),
-            ),
-            (Instances::Each { kept, .. }, Some((Selector::All, _))) => Target::All(entry, kept),
-            (Instances::Each { kept, .. }, None) if used == Use::Needs => Target::All(entry, kept),
-            (Instances::Each { keys, .. }, None) => {
-                let names = self.sorted(keys.keys());
-                let one = names.first().map_or(String::new(), |key| format!("`{id}[{key}]`, or "));
-                self.refuse(
-                    Diagnostic::new(
-                        "reference::selector",
-                        format!("step `{id}` has a `for_each`, so it must be said which one is meant"),
-                    )
-                    .at(id_span, "which one?")
-                    .help(format!("write {one}`{id}[*]` for a list of all")),
-                )
-            }
-            (Instances::Each { keys, .. }, Some((Selector::Key(key), range))) => {
-                let key = self.own_key(key);
-                match keys.get(key.as_str()) {
-                    Some(Some(index)) => Target::One(entry, *index),
-                    Some(None) => self.refuse(left_out(&format!("{id}[{key}]"), at.span(range))),
-                    None => {
-                        let names = self.sorted(keys.keys());
-                        let help = self.suggest(&key, names.iter().copied(), || {
-                            format!("its keys are {}", listed(names.iter().copied()))
-                        });
-                        self.refuse(
-                            Diagnostic::new("reference::unknown_key", format!("step `{id}` has no element `{key}`"))
-                                .at(at.span(range), "this key is not there")
-                                .help(help),
-                        )
-                    }
-                }
-            }
-        }
-    }
-
-    /// `[each.key]` and `[each.value]` select by the element of this step's own `for_each`.
-    fn own_key(&self, key: &str) -> String {
-        match (self.each, key) {
-            (Some(each), "each.key") => each.key.clone(),
-            (Some(each), "each.value") => each.value.as_str().map_or_else(|| each.value.to_string(), str::to_owned),
-            _ => key.to_owned(),
-        }
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Use {
-    Reference,
-    Needs,
 }

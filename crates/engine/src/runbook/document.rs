@@ -279,3 +279,33 @@ impl JsonSchema for Node {
         json_schema!({})
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The keys of the reader and the fields of the schema are the same, so an editor and
+    /// `validate` agree.
+    #[test]
+    fn the_reader_knows_the_keys_of_the_schema() {
+        let schema = schemars::generate::SchemaSettings::draft07().into_generator().into_root_schema_for::<Runbook>();
+        let keys = |pointer: &str, known: &[&str]| {
+            let fields = schema.as_value().pointer(pointer).and_then(|p| p.get("properties")?.as_object()).unwrap();
+            let mut fields: Vec<&str> = fields.keys().map(String::as_str).collect();
+            let mut known = known.to_vec();
+            fields.sort_unstable();
+            known.sort_unstable();
+            assert_eq!(fields, known, "{pointer}");
+        };
+        keys("", Runbook::KEYS);
+        keys("/definitions/TargetSpec", TargetSpec::KEYS);
+        keys("/definitions/AwsTargetSpec", AwsTargetSpec::KEYS);
+        keys("/definitions/InputSpec", InputSpec::KEYS);
+        keys("/definitions/PolicySpec", PolicySpec::KEYS);
+        keys("/definitions/PhaseSpec", PhaseSpec::KEYS);
+        keys("/definitions/StepSpec", StepSpec::KEYS);
+        keys("/definitions/RetrySpec", RetrySpec::KEYS);
+        let types = schema.as_value().pointer("/definitions/InputType").unwrap().to_string();
+        assert!(InputType::ALL.iter().all(|t| types.contains(&format!("\"{}\"", t.name()))), "{types}");
+    }
+}

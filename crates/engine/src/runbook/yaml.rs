@@ -19,8 +19,10 @@ use super::source::{Source, Span};
 
 /// How many values all aliases of a file together may repeat.
 const ALIAS_BUDGET: usize = 1_000_000;
-/// How deep values may nest, aliases followed. The parser limits what is written.
-const MAX_DEPTH: usize = 256;
+/// How deep values may nest, aliases followed. A plan must be readable again, and `serde_json`
+/// reads 128 levels: one of the file can take two in the plan, and values that come in through
+/// inputs and `for_each` add theirs.
+pub(crate) const MAX_DEPTH: usize = 24;
 
 /// The tree of a file that holds one YAML document. What is wrong goes into `errors`; without a
 /// tree the file could not be read on.

@@ -348,12 +348,12 @@ fn parameters_of_a_wrong_form() {
        |                                                                                  ^^^^ this parameter is not known
        = help: `net.subnet` takes `availability_zone`, `cidr_block`, `port` and `vpc_id`
 
-    error[plan::out_of_range]: `name` wants at least 1 characters, not 0
+    error[plan::out_of_range]: `name` wants at least 1 character, not 0
       --> runbook.yaml:13:47
        |
     13 |       - { id: c, op: net.group, with: { name: "", subnet_ids: subnet-1, rules: [{ port: "80" }, { from: x }, 5] } }
-       |                                               ^^ 0 characters
-       = help: give at least 1 characters
+       |                                               ^^ there are 0
+       = help: give at least 1 character
 
     error[plan::wrong_type]: `subnet_ids` wants a list, not a text
       --> runbook.yaml:13:63

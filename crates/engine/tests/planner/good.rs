@@ -227,6 +227,11 @@ fn a_hundred_thousand_steps_take_linear_time() {
     for i in 0..50_000 {
         text.push_str(&format!("          k{i}: {{ v: {i} }}\n"));
     }
-    text.push_str("        with: { any: \"${each.value.v}\" }\n");
+    text.push_str(
+        "        with: { any: \"${each.value.v}\" }\n        when: each.value.v >= 0 && inputs.big != null\n",
+    );
+    text.push_str("inputs: { big: { type: list, default: [");
+    text.push_str(&"x, ".repeat(50_000));
+    text.push_str("] } }\n");
     assert_eq!(plan(&text).plan.steps.len(), 100_000);
 }

@@ -66,3 +66,23 @@ fn a_plan_that_cannot_be_used_says_why() {
         "the plan cannot be read at line 1, column 13"
     );
 }
+
+#[test]
+fn the_deepest_plan_can_be_read_again() {
+    let nest = |n: usize, inner: &str| format!("{}{inner}{}", "[".repeat(n), "]".repeat(n));
+    let deepest = |n: usize, m: usize, k: usize| {
+        let text = crate::fakes::phase(&format!(
+            "      - {{ id: a, op: test.echo }}\n      - {{ id: e, op: test.echo, for_each: {{ k: {} }}, with: {{ any: {} }} }}\n",
+            nest(m, "\"${inputs.d}\""),
+            nest(k, "\"${each.value}\", \"${a.text}\""),
+        ))
+        .replace("phases:", &format!("inputs: {{ d: {{ type: list, default: {} }} }}\nphases:", nest(n, "")));
+        crate::fakes::plan_with(&text, &[])
+    };
+    let most = |good: &dyn Fn(usize) -> bool| (1..100).take_while(|n| good(*n)).last().unwrap();
+    let (n, m, k) =
+        (most(&|n| deepest(n, 1, 1).is_ok()), most(&|m| deepest(1, m, 1).is_ok()), most(&|k| deepest(1, 1, k).is_ok()));
+    assert!(n > 10 && m > 10 && k > 10, "{n} {m} {k}");
+    let planned = deepest(n, m, k).unwrap();
+    assert_eq!(load_plan(&plan_text(&planned.plan), &registry()).unwrap(), planned.plan);
+}
