@@ -1,1 +1,1 @@
-//! End-to-end tests live in `tests/`.
+//! The end-to-end tests of Switchback live in `tests/e2e`; this library is empty.

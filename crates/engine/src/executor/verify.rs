@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::step::client_token;
 use super::{Control, Environment};
+use crate::cel;
 use crate::cx::{Cx, CxSink, Fence, RunCx};
 use crate::history::History;
 use crate::operation::{Expect, Verdict};
@@ -109,14 +110,11 @@ pub(crate) fn check_in_cel(checks: &[String], verdict: &mut Verdict, output: Opt
     let output: Value = output.and_then(|o| o.parse().ok()).unwrap_or_default();
     let observed = verdict.observed.clone();
     for check in checks {
-        let got = match temporary_cel(check, &[("output", &output), ("observed", &observed)]) {
-            Ok(holds) => Value::Bool(holds),
-            Err(why) => Value::String(why),
-        };
+        let holds = cel::compile(check)
+            .map_err(|e| e.to_string())
+            .and_then(|program| cel::eval_bool(&program, &[("output", &output), ("observed", &observed)]));
+        // A check that cannot be evaluated does not hold, and says why.
+        let got = holds.map_or_else(Value::String, Value::Bool);
         verdict.compared.push(Comparison { what: check.clone(), want: Value::Bool(true), got });
     }
-}
-
-fn temporary_cel(_check: &str, _vars: &[(&str, &Value)]) -> Result<bool, String> {
-    Err("not yet".to_owned())
 }

@@ -1,0 +1,156 @@
+//! The real operations against the sandbox in this process: no sockets, on paused time.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use switchback_aws::{AwsConfig, AwsContext, AwsProvider};
+use switchback_engine::Registry;
+use switchback_engine::cx::Contexts;
+use switchback_engine::operation::BoxFuture;
+use switchback_engine::planner;
+use switchback_engine::provider::Provider;
+use switchback_engine::runbook::Source;
+use switchback_model::StepId;
+use switchback_model::plan::{OnFailure, Plan};
+use switchback_model::record::Endpoint;
+use switchback_sandbox::{Effect, Fault, Sandbox, Snapshot};
+use switchback_testing::conformance::{Injection, Seen, Target};
+use switchback_testing::journal::Disk;
+use switchback_testing::lab::lab_run;
+use switchback_testing::rig::{Rig, Stage};
+
+use crate::support::ACCOUNT;
+use crate::world::nameless;
+
+/// The quiet period of this target.
+pub const QUIET: Duration = Duration::from_secs(30);
+
+/// AWS, as far as the operations can tell.
+pub struct Cloud {
+    pub sandbox: Sandbox,
+    context: AwsContext,
+}
+
+impl Cloud {
+    pub async fn new() -> Arc<Self> {
+        let sandbox = Sandbox::builder().account(ACCOUNT).region("us-east-1").settle(Duration::from_secs(2)).build();
+        let config = AwsConfig::in_process("us-east-1", sandbox.http_client()).with_quiet(QUIET);
+        let context = AwsContext::new(config).await;
+        Arc::new(Self { sandbox, context })
+    }
+
+    /// The world, as the admin route of the sandbox shows it.
+    pub async fn everything(&self) -> Value {
+        serde_json::to_value(self.sandbox.world().await).expect("JSON")
+    }
+}
+
+impl Stage for Cloud {
+    fn contexts(&self) -> Contexts {
+        Contexts::new().with(self.context.clone())
+    }
+
+    fn providers(&self) -> Vec<Arc<dyn Provider>> {
+        vec![Arc::new(AwsProvider::new(self.context.clone(), ACCOUNT))]
+    }
+
+    fn renew_credentials(&self) {
+        self.sandbox.faults().renew();
+    }
+
+    fn has_ours<'a>(&'a self, step: &'a StepId) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            let world = self.sandbox.world().await;
+            let tag = step.as_tag_value();
+            world.resources.iter().any(|r| r.tags.get("switchback:step") == Some(&tag))
+        })
+    }
+
+    fn crashed(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+}
+
+impl Target for Cloud {
+    fn world(&self) -> BoxFuture<'_, Value> {
+        Box::pin(async { nameless(&self.everything().await) })
+    }
+
+    fn save(&self) -> BoxFuture<'_, Box<dyn Any + Send + Sync>> {
+        Box::pin(async { Box::new(self.sandbox.snapshot().await) as Box<dyn Any + Send + Sync> })
+    }
+
+    fn load<'a>(&'a self, saved: &'a (dyn Any + Send + Sync)) -> BoxFuture<'a, ()> {
+        Box::pin(async {
+            let snapshot = saved.downcast_ref::<Snapshot>().expect("a snapshot of a sandbox");
+            self.sandbox.restore(snapshot).await;
+        })
+    }
+
+    fn calls(&self) -> Vec<Seen> {
+        let calls = self.sandbox.faults().calls();
+        let made = calls.into_iter().filter(|c| !c.landed);
+        made.map(|c| Seen { name: format!("{}:{}", c.service, c.action), write: c.write }).collect()
+    }
+
+    fn forget_calls(&self) {
+        self.sandbox.faults().forget_calls();
+    }
+
+    fn inject(&self, nth: usize, what: Injection) {
+        let effect = match what {
+            Injection::ServerError => Effect::Error {
+                status: 500,
+                code: "InternalError".into(),
+                message: None,
+                when: switchback_sandbox::When::Before,
+            },
+            Injection::Throttled => Effect::Throttle,
+            Injection::Denied => Effect::Deny,
+            Injection::ReplyLost => Effect::ReplyLost { wait_ms: 0 },
+            Injection::LandsLate => Effect::Late { delay_ms: 20_000, wait_ms: 0 },
+        };
+        let nth = u32::try_from(nth + 1).expect("not so many calls");
+        self.sandbox.faults().add(Fault::new("*", effect).nth(nth));
+    }
+
+    fn clear(&self) {
+        self.sandbox.faults().clear();
+    }
+}
+
+/// Every operation of this binary.
+pub fn registry() -> Arc<Registry> {
+    let mut registry = Registry::new();
+    switchback_aws::register(&mut registry).expect("the kinds differ");
+    Arc::new(registry)
+}
+
+/// A runbook as a plan that pauses when a step fails.
+pub fn planned(text: &str) -> Arc<Plan> {
+    let registry = registry();
+    let inputs = [("account".to_owned(), ACCOUNT.to_owned())].into();
+    let mut plan = match planner::plan_runbook(&Source::new("runbook.yaml", text), &registry, &inputs) {
+        Ok(planned) => planned.plan,
+        Err(errors) => panic!("{errors:?}"),
+    };
+    plan.policy.on_failure = OnFailure::Pause;
+    Arc::new(plan)
+}
+
+/// A run of that plan in that cloud that has not begun.
+pub fn rig(plan: Arc<Plan>, cloud: Arc<Cloud>) -> Rig {
+    Rig { plan, disk: Disk::new(lab_run(), Endpoint::default()), registry: registry(), stage: cloud, to: None }
+}
+
+/// Runs on paused time.
+pub fn on_paused_time<T>(test: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .expect("a runtime")
+        .block_on(test)
+}

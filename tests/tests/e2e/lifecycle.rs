@@ -1,0 +1,86 @@
+//! The main use: forward, verified, and back to nothing; and a failed verify that unwinds by
+//! itself.
+
+use serde_json::Value;
+
+use crate::support::{Operator, mistersmith, runbook};
+
+#[test]
+fn forward_verified_and_back_to_nothing() {
+    let operator = Operator::with_sandbox();
+    let before = operator.nameless();
+    operator.apply(&mistersmith()).exits(0);
+    let made = operator.world();
+    for kind in ["vpc", "subnet", "internet-gateway", "security-group", "security-group-rule"] {
+        let n = made["resources"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|r| r["kind"] == kind && r["default"] != true)
+            .count();
+        let wanted = match kind {
+            "subnet" | "security-group" => 2,
+            "security-group-rule" => 3,
+            _ => 1,
+        };
+        assert_eq!(n, wanted, "{kind}");
+    }
+    operator.run(&["verify"]).exits(0);
+    operator.run(&["status"]).exits(0).prints("verified");
+    operator.run(&["unwind", "--all", "--auto-approve"]).exits(0);
+    assert_eq!(operator.nameless(), before, "nothing is left");
+    operator.run(&["resume"]).exits(1);
+}
+
+#[test]
+fn an_apply_is_not_repeated_into_a_second_network() {
+    let operator = Operator::with_sandbox();
+    operator.apply(&mistersmith()).exits(0);
+    // Another run of the same runbook makes its own VPC; names are unique within a VPC only.
+    operator.run(&["resume"]).exits(0);
+    operator.run(&["unwind", "--all", "--auto-approve"]).exits(0);
+}
+
+#[test]
+fn back_to_a_step_and_forward_again() {
+    let operator = Operator::with_sandbox();
+    operator.apply(&mistersmith()).exits(0);
+    let done = operator.nameless();
+    operator.run(&["unwind", "--to", "vpc", "--auto-approve"]).exits(0);
+    assert_ne!(operator.nameless(), done);
+    operator.run(&["resume"]).exits(0);
+    assert_eq!(operator.nameless(), done, "the next generation is equal to the first");
+    operator.run(&["unwind", "--all", "--auto-approve"]).exits(0);
+    assert_eq!(operator.world()["total"], 0);
+}
+
+const NEVER_RIGHT: &str = r#"
+runbook: never-right
+version: 1
+target:
+  aws: { region: us-east-1, account: "123456789012" }
+phases:
+  - name: infrastructure
+    steps:
+      - id: vpc
+        op: aws.ec2.vpc
+        with: { cidr_block: 10.0.0.0/16 }
+      - id: subnet
+        op: aws.ec2.subnet
+        with: { vpc_id: "${vpc.vpc_id}", cidr_block: 10.0.1.0/24, availability_zone: us-east-1a }
+        verify: ['output.subnet_id == "subnet-that-it-never-is"']
+"#;
+
+#[test]
+fn a_verify_that_fails_unwinds_by_itself_and_the_journal_says_why() {
+    let operator = Operator::with_sandbox();
+    let path = runbook(operator.state.path(), NEVER_RIGHT);
+    operator.apply(&path).exits(3).says("subnet");
+    assert_eq!(operator.world()["total"], 0);
+    let log = operator.run(&["--json", "log", "--all"]).exits(0);
+    let records: Vec<Value> = log.out.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let text = |kind: &str| records.iter().find(|r| r.to_string().contains(kind)).map(ToString::to_string);
+    assert!(text("VerifyFailed").is_some_and(|r| r.contains("subnet-that-it-never-is")), "{}", log.out);
+    assert!(text("UnwindStarted").is_some_and(|r| r.contains("failed") && r.contains("subnet")), "{}", log.out);
+    assert!(text("UnwindFinished").is_some());
+}

@@ -1,0 +1,16 @@
+//! End to end: the real runbook, the real operations, the real binaries, against the sandbox and
+//! against an independent emulator. One binary, so that it is linked once.
+
+mod bad_input;
+mod conformance;
+mod credentials;
+mod drift;
+mod foreign;
+mod in_process;
+mod journal_damage;
+mod kills;
+mod lifecycle;
+mod moto;
+mod prefixes;
+mod support;
+mod world;
