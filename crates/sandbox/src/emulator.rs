@@ -4,6 +4,9 @@
 //! whole. Where an operation of the emulator is missing or loses something, there is a method here that edits its state
 //! through its own state views; those methods do what they are told and refuse nothing; `rules` decides.
 //!
+//! Its state views are tens of kilobytes large before anything is in them, and so are the futures that hold one: all of
+//! them are boxed here, so that no caller needs a large stack.
+//!
 //! The emulator keeps one account for the whole process and reports it in places. Nothing here passes that on: who
 //! needs an account takes it from the settings.
 
@@ -12,6 +15,7 @@ mod convert;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::HeaderMap;
 use winterbaume_core::{MockRequest, MockResponse, MockService, StatefulService, default_account_id};
 use winterbaume_ec2::views::{RouteTableAssociationView, SecurityGroupView, SubnetIpv6CidrAssocView};
@@ -175,29 +179,37 @@ impl Emulator {
         .await;
     }
 
-    async fn edit(&self, change: impl FnOnce(&mut Ec2StateView)) {
-        let mut view = self.ec2.snapshot(default_account_id(), &self.region).await;
-        change(&mut view);
-        self.put(view).await;
+    fn edit<'a>(&'a self, change: impl FnOnce(&mut Ec2StateView) + Send + 'a) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let mut view = self.view().await;
+            change(&mut view);
+            self.put(view).await;
+        })
     }
 
-    async fn put(&self, view: Ec2StateView) {
-        if let Err(error) = self.ec2.restore(default_account_id(), &self.region, view).await {
-            tracing::error!(%error, "the emulator did not take its own state back");
-        }
+    fn view(&self) -> BoxFuture<'_, Box<Ec2StateView>> {
+        Box::pin(async { Box::new(self.ec2.snapshot(default_account_id(), &self.region).await) })
+    }
+
+    fn put(&self, view: Box<Ec2StateView>) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            if let Err(error) = self.ec2.restore(default_account_id(), &self.region, *view).await {
+                tracing::error!(%error, "the emulator did not take its own state back");
+            }
+        })
     }
 
     /// All that exists, to be loaded later, also into another emulator of the same region.
     pub(crate) async fn save(&self) -> Saved {
         Saved {
-            ec2: Arc::new(self.ec2.snapshot(default_account_id(), &self.region).await),
+            ec2: Arc::from(self.view().await),
             sts: Arc::new(self.sts.snapshot(default_account_id(), &self.region).await),
         }
     }
 
     /// Makes everything as it was.
     pub(crate) async fn load(&self, saved: &Saved) {
-        self.put(Ec2StateView::clone(&saved.ec2)).await;
+        self.put(Box::new(Ec2StateView::clone(&saved.ec2))).await;
         let sts = StsStateView::clone(&saved.sts);
         if let Err(error) = self.sts.restore(default_account_id(), &self.region, sts).await {
             tracing::error!(%error, "the emulator did not take its own state back");
@@ -206,8 +218,8 @@ impl Emulator {
 
     /// Makes it empty. Ids go on counting, so that nothing new is taken for something old.
     pub(crate) async fn clear(&self) {
-        let counters = self.ec2.snapshot(default_account_id(), &self.region).await.counters;
-        self.put(Ec2StateView { counters, ..Ec2StateView::default() }).await;
+        let counters = self.view().await.counters;
+        self.put(Box::new(Ec2StateView { counters, ..Ec2StateView::default() })).await;
     }
 }
 

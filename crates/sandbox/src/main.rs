@@ -110,7 +110,7 @@ async fn run(arguments: Serve) -> Result<(), Box<dyn std::error::Error>> {
         quiet_ms: arguments.quiet_ms,
         access_key_id: "AKIASANDBOXSANDBOX00".to_owned(),
         secret_access_key: "the-sandbox-takes-any-secret".to_owned(),
-        started_at: jiff::Timestamp::now().to_string(),
+        started_at: started_at(),
     })?;
     tracing::info!(%endpoint, state = %arguments.state.display(), "listening");
     let _ = writeln!(std::io::stdout(), "{endpoint}");
@@ -124,4 +124,9 @@ async fn run(arguments: Serve) -> Result<(), Box<dyn std::error::Error>> {
     .await;
     tracing::info!("stopped");
     Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "for people: nothing decides on it")]
+fn started_at() -> String {
+    jiff::Timestamp::now().to_string()
 }

@@ -1,0 +1,14 @@
+//! The sandbox as its callers see it: the real AWS SDK, a socket, the AWS CLI.
+
+mod binary;
+mod faults;
+mod gateway;
+mod group;
+mod interface;
+mod requests;
+mod rule;
+mod snapshot;
+mod subnet;
+mod support;
+mod tags;
+mod vpc;

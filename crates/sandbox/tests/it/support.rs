@@ -1,0 +1,139 @@
+//! A sandbox with clients, and the things that tests make again and again.
+
+use std::time::Duration;
+
+use aws_credential_types::Credentials;
+use aws_sdk_ec2::config::http::HttpResponse;
+use aws_sdk_ec2::config::retry::RetryConfig;
+use aws_sdk_ec2::config::{BehaviorVersion, Region};
+use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_ec2::types::{Filter, IpPermission, IpRange, ResourceType, Tag, TagSpecification};
+use switchback_sandbox::{Builder, Clock, Sandbox};
+
+pub(crate) const SETTLE: Duration = Duration::from_millis(50);
+
+pub(crate) struct Aws {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) ec2: aws_sdk_ec2::Client,
+    pub(crate) sts: aws_sdk_sts::Client,
+}
+
+pub(crate) fn aws() -> Aws {
+    aws_from(Sandbox::builder())
+}
+
+pub(crate) fn aws_from(builder: Builder) -> Aws {
+    let sandbox = builder.settle(SETTLE).clock(Clock::manual()).build();
+    let ec2 = ec2(&sandbox, "AKIATEST", "us-east-1");
+    let sts = aws_sdk_sts::Client::from_conf(
+        aws_sdk_sts::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::from_static("us-east-1"))
+            .credentials_provider(credentials("AKIATEST"))
+            .retry_config(RetryConfig::disabled())
+            .http_client(sandbox.http_client())
+            .build(),
+    );
+    Aws { sandbox, ec2, sts }
+}
+
+pub(crate) fn credentials(access_key: &str) -> Credentials {
+    Credentials::new(access_key, "secret", None, None, "test")
+}
+
+pub(crate) fn ec2(sandbox: &Sandbox, access_key: &str, region: &'static str) -> aws_sdk_ec2::Client {
+    aws_sdk_ec2::Client::from_conf(
+        aws_sdk_ec2::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::from_static(region))
+            .credentials_provider(credentials(access_key))
+            .retry_config(RetryConfig::disabled())
+            .http_client(sandbox.http_client())
+            .build(),
+    )
+}
+
+/// The call was refused with this code; gives back the message.
+#[track_caller]
+pub(crate) fn refused<T: std::fmt::Debug, E>(result: Result<T, SdkError<E, HttpResponse>>, code: &str) -> String
+where
+    E: ProvideErrorMetadata + std::fmt::Debug,
+{
+    refused_with(result, 400, code)
+}
+
+/// The call was refused with this status and code; gives back the message.
+#[track_caller]
+pub(crate) fn refused_with<T: std::fmt::Debug, E>(
+    result: Result<T, SdkError<E, HttpResponse>>,
+    status: u16,
+    code: &str,
+) -> String
+where
+    E: ProvideErrorMetadata + std::fmt::Debug,
+{
+    let error = result.expect_err("the call should have been refused");
+    assert_eq!(error.code(), Some(code), "{error:?}");
+    let raw = error.raw_response().expect("an answer");
+    assert_eq!(raw.status().as_u16(), status);
+    error.message().unwrap_or_default().to_owned()
+}
+
+pub(crate) fn tag(key: &str, value: &str) -> Tag {
+    Tag::builder().key(key).value(value).build()
+}
+
+pub(crate) fn tagged(kind: ResourceType, key: &str, value: &str) -> TagSpecification {
+    TagSpecification::builder().resource_type(kind).tags(tag(key, value)).build()
+}
+
+pub(crate) fn filter(name: &str, value: &str) -> Filter {
+    Filter::builder().name(name).values(value).build()
+}
+
+/// TCP from this range to this port.
+pub(crate) fn tcp(port: i32, cidr: &str) -> IpPermission {
+    let range = IpRange::builder().cidr_ip(cidr).build();
+    IpPermission::builder().ip_protocol("tcp").from_port(port).to_port(port).ip_ranges(range).build()
+}
+
+impl Aws {
+    pub(crate) async fn vpc(&self) -> String {
+        let made = self.ec2.create_vpc().cidr_block("10.0.0.0/16").send().await.unwrap();
+        made.vpc.unwrap().vpc_id.unwrap()
+    }
+
+    pub(crate) async fn subnet(&self, vpc: &str, cidr: &str) -> String {
+        let made = self.ec2.create_subnet().vpc_id(vpc).cidr_block(cidr).send().await.unwrap();
+        made.subnet.unwrap().subnet_id.unwrap()
+    }
+
+    pub(crate) async fn gateway(&self) -> String {
+        let made = self.ec2.create_internet_gateway().send().await.unwrap();
+        made.internet_gateway.unwrap().internet_gateway_id.unwrap()
+    }
+
+    pub(crate) async fn group(&self, vpc: &str, name: &str) -> String {
+        let made = self.ec2.create_security_group().vpc_id(vpc).group_name(name).description("made by a test");
+        made.send().await.unwrap().group_id.unwrap()
+    }
+
+    pub(crate) async fn interface(&self, subnet: &str, group: Option<&str>) -> String {
+        let made = self.ec2.create_network_interface().subnet_id(subnet);
+        let made = made.set_groups(group.map(|group| vec![group.to_owned()]));
+        made.send().await.unwrap().network_interface.unwrap().network_interface_id.unwrap()
+    }
+
+    /// Allows TCP from a range; gives back the id of the rule.
+    pub(crate) async fn allow(&self, group: &str, port: i32, cidr: &str) -> String {
+        let allowed = self.ec2.authorize_security_group_ingress().group_id(group).ip_permissions(tcp(port, cidr));
+        let rules = allowed.send().await.unwrap().security_group_rules.unwrap();
+        rules[0].security_group_rule_id.clone().unwrap()
+    }
+
+    pub(crate) async fn default_group(&self, vpc: &str) -> String {
+        let found = self.ec2.describe_security_groups();
+        let found = found.filters(filter("vpc-id", vpc)).filters(filter("group-name", "default"));
+        found.send().await.unwrap().security_groups.unwrap()[0].group_id.clone().unwrap()
+    }
+}
