@@ -14,10 +14,9 @@ pub(crate) fn verbs(run: RunId, step: &StepId, state: State) -> Vec<(String, Str
     let adopt = verb("adopt", "it is ours");
     let disown = verb("disown", "it is not ours, or is accepted as it is");
     match state {
-        State::Fresh | State::Captured | State::CaptureFailed => vec![
-            verb("skip", "leave this step out"),
-            verb("mark-done", "it is done; needs --output JSON"),
-        ],
+        State::Fresh | State::Captured | State::CaptureFailed => {
+            vec![verb("skip", "leave this step out"), verb("mark-done", "it is done; needs --output JSON")]
+        }
         State::CreateStarted | State::CreateFailed | State::RollbackStarted | State::UndoFailed => vec![adopt, disown],
         State::Adopted | State::SettleFailed | State::VerifyFailed => {
             vec![adopt, disown, verb("mark-done", "it is as it should be")]

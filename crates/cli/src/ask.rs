@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use dialoguer::Input;
 use dialoguer::console::Term;
+use switchback_engine::Registry;
 use switchback_engine::executor::{Decision, Gate};
 use switchback_engine::operation::BoxFuture;
-use switchback_engine::Registry;
 use switchback_model::facts::Reversibility;
 use switchback_model::plan::PlanStep;
 
@@ -116,7 +116,9 @@ fn describe(step: &PlanStep, registry: &Registry) -> String {
         out.push_str(&format!("\n  needs {}", needs.join(", ")));
     }
     let Some(facts) = view::facts(step, registry) else { return out };
-    let list = |calls: &[std::borrow::Cow<'static, str>]| if calls.is_empty() { "nothing".to_owned() } else { calls.join(", ") };
+    let list = |calls: &[std::borrow::Cow<'static, str>]| {
+        if calls.is_empty() { "nothing".to_owned() } else { calls.join(", ") }
+    };
     let made: Vec<_> = facts.creates.iter().chain(&facts.settles).cloned().collect();
     out.push_str(&format!("\n  makes: {}\n  undo: {}", list(&made), list(&facts.rolls_back)));
     match &facts.reversibility {

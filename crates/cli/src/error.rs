@@ -187,12 +187,15 @@ impl From<JournalError> for CommandError {
                 let advice = advice.clone();
                 error(Kind::Journal)(e).advice(advice)
             }
-            JournalError::Full { .. } => error(Kind::Journal)(e).advice("make space; the journal goes on where it stopped"),
+            JournalError::Full { .. } => {
+                error(Kind::Journal)(e).advice("make space; the journal goes on where it stopped")
+            }
             JournalError::ReadOnly { .. } => {
                 error(Kind::Journal)(e).advice("make the state folder writable, or name another with --state DIR")
             }
-            JournalError::Tampered { .. } | JournalError::Corrupt { .. } => error(Kind::Journal)(e)
-                .advice("nothing was done; restore the state folder from a backup, and keep the damaged one for the audit"),
+            JournalError::Tampered { .. } | JournalError::Corrupt { .. } => error(Kind::Journal)(e).advice(
+                "nothing was done; restore the state folder from a backup, and keep the damaged one for the audit",
+            ),
             _ => error(Kind::Journal)(e),
         }
     }

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
-use switchback_engine::executor::{self, AlwaysGo, Control, Gate, Observer, ObserverGone, Options, Setup};
 use switchback_engine::executor::Environment;
+use switchback_engine::executor::{self, AlwaysGo, Control, Gate, Observer, ObserverGone, Options, Setup};
 use switchback_engine::history::History;
 use switchback_engine::journal::Journal;
 use switchback_model::event::{Event, Outcome};

@@ -47,7 +47,7 @@ use switchback_model::exit_code;
 pub type Register = fn(&mut Registry) -> Result<(), DuplicateKind>;
 
 /// The operations that Switchback brings along. Add your own list of functions after these.
-pub const BUILT_IN: &[Register] = &[switchback_probe::register];
+pub const BUILT_IN: &[Register] = &[switchback_aws::register, switchback_probe::register];
 
 /// Runs the command that this process was started with, with the given operations.
 #[must_use]

@@ -74,12 +74,7 @@ impl Out {
 
     /// What reporters and views need to know.
     pub(crate) fn context(&self) -> Context {
-        Context {
-            paint: self.stdout,
-            verbosity: self.verbosity,
-            program: self.program.clone(),
-            ..Context::default()
-        }
+        Context { paint: self.stdout, verbosity: self.verbosity, program: self.program.clone(), ..Context::default() }
     }
 
     /// Data.
@@ -123,7 +118,10 @@ impl Out {
         match &e.cause {
             Cause::Diagnostics(d) => {
                 text.push_str(&d.render(self.stderr.color, 100));
-                text.push_str(&format!("{} {d}\n", self.stderr.tone(Tone::Bad, "error:")));
+                // One error has said everything already.
+                if d.count() > 1 {
+                    text.push_str(&format!("{} {d}\n", self.stderr.tone(Tone::Bad, "error:")));
+                }
             }
             Cause::Error(_) => {
                 for (i, message) in e.chain().iter().enumerate() {
@@ -151,7 +149,8 @@ impl Out {
         let mut chain = e.chain();
         if let Cause::Diagnostics(d) = &e.cause {
             chain.extend(d.iter().map(|one| {
-                let place = d.position(one).map(|(l, c)| format!("{}:{l}:{c}: ", d.source().name())).unwrap_or_default();
+                let place =
+                    d.position(one).map(|(l, c)| format!("{}:{l}:{c}: ", d.source().name())).unwrap_or_default();
                 format!("{place}{}", one.message)
             }));
         }

@@ -83,9 +83,7 @@ impl Sandbox {
         match (ended, self.info()) {
             // Its own end does not matter when another one listens: two were started at once.
             (_, Some(info)) => Ok((info, true)),
-            (Some(Some(status)), None) => {
-                Err(self.failed(format!("`{BINARY}` ended before it listened ({status})")))
-            }
+            (Some(Some(status)), None) => Err(self.failed(format!("`{BINARY}` ended before it listened ({status})"))),
             _ => Err(self.failed(format!("`{BINARY}` does not answer after {} s", PATIENCE.as_secs()))),
         }
     }
@@ -96,7 +94,9 @@ impl Sandbox {
             return Ok(false);
         }
         let Some(info) = self.written()? else {
-            return Err(self.failed(format!("a sandbox holds `{}` but says nothing about itself", self.folder.display())));
+            return Err(
+                self.failed(format!("a sandbox holds `{}` but says nothing about itself", self.folder.display()))
+            );
         };
         // A pid out of a file is believed only when what listens there says that it is a sandbox.
         let pid = i32::try_from(info.pid).ok().and_then(Pid::from_raw);
@@ -144,14 +144,14 @@ impl Sandbox {
             let path = path.to_owned();
             move |source| CommandError::from(FileError { what, path, source })
         };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(failed("create", &self.folder))?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.folder)
+            .map_err(failed("create", &self.folder))?;
         let log = self.log();
-        let stdout = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(&log)
-            .map_err(failed("write", &log))?;
+        let stdout =
+            OpenOptions::new().create(true).append(true).mode(0o600).open(&log).map_err(failed("write", &log))?;
         let stderr = stdout.try_clone().map_err(failed("write", &log))?;
         let binary = find_binary();
         Command::new(&binary)
@@ -167,7 +167,8 @@ impl Sandbox {
             .process_group(0)
             .spawn()
             .map_err(|e| {
-                failed("start", &binary)(e).advice(format!("build `{BINARY}`, or say where it is with SWITCHBACK_SANDBOX_BIN"))
+                failed("start", &binary)(e)
+                    .advice(format!("build `{BINARY}`, or say where it is with SWITCHBACK_SANDBOX_BIN"))
             })
     }
 }

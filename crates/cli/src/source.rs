@@ -33,8 +33,7 @@ pub(crate) struct Made {
 
 /// Reads a file and sees which of the two it is.
 pub(crate) fn read(path: &Path) -> CommandResult<Document> {
-    let bytes =
-        fs::read(path).map_err(|source| FileError { what: "read", path: path.to_owned(), source })?;
+    let bytes = fs::read(path).map_err(|source| FileError { what: "read", path: path.to_owned(), source })?;
     let source = Source::from_bytes(&path.to_string_lossy(), &bytes)?;
     Ok(if is_plan(source.text()) { Document::Plan(source.text().to_owned()) } else { Document::Runbook(source) })
 }
@@ -68,11 +67,7 @@ pub(crate) fn give_account(given: &mut BTreeMap<String, String>, account: &str) 
 }
 
 /// The plan.
-pub(crate) fn plan(
-    document: &Document,
-    registry: &Registry,
-    given: &BTreeMap<String, String>,
-) -> CommandResult<Made> {
+pub(crate) fn plan(document: &Document, registry: &Registry, given: &BTreeMap<String, String>) -> CommandResult<Made> {
     match document {
         Document::Runbook(source) => {
             let planned = plan_runbook(source, registry, given)?;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use switchback_aws::{AwsConfig, AwsContext, AwsProvider};
 use switchback_engine::Registry;
 use switchback_engine::cx::Contexts;
 use switchback_engine::executor::Environment;
@@ -36,6 +37,15 @@ pub(crate) fn of_sandbox(info: &Info) -> Endpoint {
     Endpoint { url: Some(info.endpoint.clone()), sandbox: true, quiet_ms: Some(info.quiet_ms) }
 }
 
+/// What the target is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A run that has not begun: everything that the plan needs is asked for.
+    Begin,
+    /// A run that is there: what it needs by now is not what its plan needed.
+    GoOn,
+}
+
 /// Everything that a run of this plan acts on and with. AWS clients are made only for a plan that
 /// touches AWS; a run in the sandbox asks the sandbox where it is now.
 pub(crate) async fn environment(
@@ -43,6 +53,7 @@ pub(crate) async fn environment(
     registry: Arc<Registry>,
     plan: &Plan,
     endpoint: &Endpoint,
+    purpose: Purpose,
 ) -> CommandResult<Environment> {
     let mut env = Environment {
         registry,
@@ -51,5 +62,24 @@ pub(crate) async fn environment(
         providers: Vec::new(),
         tag_prefix: TAG_PREFIX.to_owned(),
     };
+    if let Some(target) = &plan.target.aws {
+        let config = if endpoint.sandbox {
+            let info = Sandbox::of(&app.state).must_be_up()?;
+            AwsConfig::endpoint(&target.region, info.endpoint, info.access_key_id, info.secret_access_key)
+                .with_quiet(Duration::from_millis(info.quiet_ms))
+        } else {
+            let profile = host::var("AWS_PROFILE").map(|p| p.to_string_lossy().into_owned());
+            let mut config = AwsConfig::standard(&target.region).with_profile(profile);
+            config.endpoint_url.clone_from(&endpoint.url);
+            config
+        };
+        let context = AwsContext::new(config).await;
+        let provider = AwsProvider::new(context.clone(), target.account.clone(), TAG_PREFIX);
+        env.providers.push(Arc::new(match purpose {
+            Purpose::Begin => provider.for_plan(plan),
+            Purpose::GoOn => provider,
+        }));
+        env.contexts = env.contexts.with(context);
+    }
     Ok(env)
 }

@@ -73,6 +73,7 @@ impl CheckView {
                 Some(e) if s.drifted() => (Tone::Bad, "drift", e.to_string()),
                 Some(e) => (Tone::Warn, "unknown", e.to_string()),
                 None if s.drifted() => (Tone::Bad, "drift", words::compared(&s.compared)),
+                None if s.compared.is_empty() => (Tone::Good, "as left", "nothing to compare".to_owned()),
                 None => (Tone::Good, "as left", text::count(s.compared.len(), "check")),
             };
             if cx.verbosity > Verbosity::Quiet || tone != Tone::Good {

@@ -53,7 +53,7 @@ impl<W: Write + Send> Log<W> {
         if record.draft.generation > Generation::FIRST {
             step = format!("{step} #{}", record.draft.generation);
         }
-        let pad = if words.detail.is_empty() { 0 } else { 17_usize.saturating_sub(words.verb.len()) };
+        let pad = if words.detail.is_empty() { 0 } else { 18_usize.saturating_sub(words.verb.len()) };
         writeln!(
             self.to,
             "{:>6}  {}  {way} {step:width$}  {}{:pad$}{}",
@@ -117,12 +117,12 @@ mod tests {
         insta::assert_snapshot!(render(false), @r"
         -- ada on laptop, process 1, switchback 0.1.0
             10  2023-11-14T22:13:20Z  > vpc         creating
-            20  2023-11-14T22:13:20Z  > vpc         retry            create failed (attempt 1), again in 1.5 s: slow down (Throttling)
-            30  2023-11-14T22:13:20Z  > vpc         created          vpc-0abc
+            20  2023-11-14T22:13:20Z  > vpc         retry             create failed (attempt 1), again in 1.5 s: slow down (Throttling)
+            30  2023-11-14T22:13:20Z  > vpc         created           vpc-0abc
          12500  2023-11-14T22:13:32Z  > vpc         verified
-         12600  2023-11-14T22:13:32Z  > subnet[1a]  created          subnet-0abc
+         12600  2023-11-14T22:13:32Z  > subnet[1a]  created           subnet-0abc
          12700  2023-11-14T22:13:32Z  > subnet[1a]  verified
-         12800  2023-11-14T22:13:32Z  > -           completed        every step is verified
+         12800  2023-11-14T22:13:32Z  > -           completed         every step is verified
         ");
     }
 

@@ -96,7 +96,7 @@ impl Lines {
         }
         let (way, there) = match direction {
             Direction::Forward => ("run", "done already"),
-            Direction::Unwinding => ("unwind", "nothing to undo"),
+            Direction::Unwinding => ("unwind", "need nothing"),
         };
         let already = if already > 0 { format!(", {already} {there}") } else { String::new() };
         format!(

@@ -14,6 +14,7 @@ use crate::error::{CommandError, CommandResult};
 use crate::execute::{self, Held, Signals, Work};
 use crate::replay::{self, Replayed};
 use crate::source::Made;
+use crate::target::Purpose;
 use crate::{ask, host, source, target, view};
 
 pub(crate) fn run(app: &App, args: &Apply) -> CommandResult<u8> {
@@ -42,11 +43,10 @@ pub(crate) fn run(app: &App, args: &Apply) -> CommandResult<u8> {
     ask::approve(app, args.execute.auto_approve, "Run this plan?")?;
 
     let runtime = app.runtime()?;
-    let env = runtime.block_on(target::environment(app, registry, &plan, &endpoint))?;
+    let env = runtime.block_on(target::environment(app, registry, &plan, &endpoint, Purpose::Begin))?;
     let signals = Signals::listen(&runtime)?;
     let store = app.new_journal()?;
-    let started =
-        RunStarted { format: FORMAT_VERSION, runbook: plan.runbook.clone(), plan_hash: hash, endpoint };
+    let started = RunStarted { format: FORMAT_VERSION, runbook: plan.runbook.clone(), plan_hash: hash, endpoint };
     let run = host::new_run();
     let journal = store.create_run(run, &plan_text(&plan), started, "apply")?;
     let mut replayed = Replayed { history: History::new(Arc::new(plan)), last: Seq(0) };

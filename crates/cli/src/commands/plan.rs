@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::args::Plan;
 use crate::error::{CommandResult, FileError};
 use crate::sandbox::Sandbox;
+use crate::target::Purpose;
 use crate::{preflight, source, target, view};
 
 pub(crate) fn run(app: &App, args: &Plan) -> CommandResult<u8> {
@@ -21,7 +22,8 @@ pub(crate) fn run(app: &App, args: &Plan) -> CommandResult<u8> {
     let (endpoint, sandbox) = if args.offline && args.place.sandbox {
         // Without looking: as far as a sandbox that is up says it by itself.
         let info = Sandbox::of(&app.state).info();
-        let endpoint = info.as_ref().map_or_else(|| Endpoint { sandbox: true, ..Endpoint::default() }, target::of_sandbox);
+        let endpoint =
+            info.as_ref().map_or_else(|| Endpoint { sandbox: true, ..Endpoint::default() }, target::of_sandbox);
         (endpoint, info)
     } else {
         target::choose(app, &args.place)?
@@ -34,7 +36,7 @@ pub(crate) fn run(app: &App, args: &Plan) -> CommandResult<u8> {
     if !args.offline {
         let runtime = app.runtime()?;
         shown.preflight = Some(runtime.block_on(async {
-            let env = target::environment(app, registry, &made.plan, &endpoint).await?;
+            let env = target::environment(app, registry, &made.plan, &endpoint, Purpose::Begin).await?;
             CommandResult::Ok(preflight::look(&made.plan, &env).await)
         })?);
     }

@@ -2,17 +2,18 @@
 //! itself. Each is journaled with its reason and looked at again.
 
 use serde::Serialize;
+use std::sync::Arc;
 use switchback_engine::executor::{self, AlwaysGo, Control, Options, Rescue, Rescued, Setup};
 use switchback_model::record::Json;
 use switchback_model::{StepId, exit_code};
 use switchback_report::{outcome, status, text};
-use std::sync::Arc;
 
 use crate::app::App;
 use crate::args;
 use crate::error::{CommandError, CommandResult};
 use crate::execute::{Signals, Told};
 use crate::select::{self, Fit};
+use crate::target::Purpose;
 use crate::{replay, target};
 
 #[derive(Serialize)]
@@ -27,8 +28,8 @@ pub(crate) fn mark_done(app: &App, args: &args::MarkDone) -> CommandResult<u8> {
         .output
         .as_deref()
         .map(|text| {
-            let value: serde_json::Value = serde_json::from_str(text)
-                .map_err(|e| CommandError::usage(format!("--output is not JSON: {e}")))?;
+            let value: serde_json::Value =
+                serde_json::from_str(text).map_err(|e| CommandError::usage(format!("--output is not JSON: {e}")))?;
             Json::new(&value).map_err(|e| CommandError::usage(e.to_string()))
         })
         .transpose()?;
@@ -54,7 +55,8 @@ pub(crate) fn run(app: &App, args: &args::Rescue, verb: Rescue) -> CommandResult
     }
     let runtime = app.runtime()?;
     let plan = replayed.history.plan().clone();
-    let env = runtime.block_on(target::environment(app, registry, &plan, &replayed.history.endpoint()))?;
+    let env =
+        runtime.block_on(target::environment(app, registry, &plan, &replayed.history.endpoint(), Purpose::GoOn))?;
     let _signals = Signals::listen(&runtime)?;
     let journal = store.take_locked(lock, command)?;
     replay::catch_up(&store, run, &mut replayed)?;
@@ -77,7 +79,8 @@ pub(crate) fn run(app: &App, args: &args::Rescue, verb: Rescue) -> CommandResult
                 app.out.line("rescued", Some(run), Line { step: &step, state: state.as_str(), seen: &seen })?;
             } else {
                 let cx = app.out.context();
-                let next = outcome::hint(cx.paint, &cx.program, &format!("status {}", text::short(run)), "what comes next");
+                let next =
+                    outcome::hint(cx.paint, &cx.program, &format!("status {}", text::short(run)), "what comes next");
                 app.out.data(&format!("{step} is {}: {}\n{next}", status::words(state), text::clean(&seen)))?;
             }
             Ok(exit_code::OK)

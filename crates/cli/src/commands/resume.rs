@@ -8,6 +8,7 @@ use crate::args::Resume;
 use crate::error::CommandResult;
 use crate::execute::{self, Held, Signals, Work};
 use crate::select::{self, Fit};
+use crate::target::Purpose;
 use crate::{ask, replay, target};
 
 pub(crate) fn run(app: &App, args: &Resume) -> CommandResult<u8> {
@@ -32,6 +33,7 @@ pub(crate) fn run(app: &App, args: &Resume) -> CommandResult<u8> {
         registry,
         replayed.history.plan(),
         &replayed.history.endpoint(),
+        Purpose::GoOn,
     ))?;
     let signals = Signals::listen(&runtime)?;
     let journal = store.take_locked(lock, "resume")?;

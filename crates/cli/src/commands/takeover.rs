@@ -45,7 +45,13 @@ pub(crate) fn run(app: &App, args: &Takeover) -> CommandResult<u8> {
     let mut journal = store.take_run(run, "takeover")?;
     let direction = store.summary(run)?.direction;
     let body = TakenOver { pid, reason: args.reason.clone() }.into();
-    journal.append(vec![Draft { at: SystemClock.now(), step: None, generation: Generation::FIRST, direction, body }])?;
+    journal.append(vec![Draft {
+        at: SystemClock.now(),
+        step: None,
+        generation: Generation::FIRST,
+        direction,
+        body,
+    }])?;
     drop(journal);
     if app.out.json {
         app.out.line("taken_over", Some(run), Line { pid, reason: &args.reason })?;
@@ -76,7 +82,11 @@ fn end(app: &App, store: &Store, run: RunId, holder: &Holder, grace: Duration) -
         if !held() {
             break;
         }
-        app.out.remark(&format!("ending process {} ({})", holder.pid, if signal == Signal::TERM { "SIGTERM" } else { "SIGKILL" }));
+        app.out.remark(&format!(
+            "ending process {} ({})",
+            holder.pid,
+            if signal == Signal::TERM { "SIGTERM" } else { "SIGKILL" }
+        ));
         match kill_process(pid, signal) {
             Ok(()) | Err(rustix::io::Errno::SRCH) => {}
             Err(e) => return Err(CommandError::new(Kind::Locked, io::Error::from(e))),

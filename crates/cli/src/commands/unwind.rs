@@ -14,6 +14,7 @@ use crate::args::{Execute, Unwind};
 use crate::error::CommandResult;
 use crate::execute::{self, Held, Signals, Work};
 use crate::select::{self, Fit};
+use crate::target::Purpose;
 use crate::{ask, replay, target};
 
 #[derive(Serialize)]
@@ -46,12 +47,12 @@ pub(crate) fn run(app: &App, args: &Unwind) -> CommandResult<u8> {
         registry,
         replayed.history.plan(),
         &replayed.history.endpoint(),
+        Purpose::GoOn,
     ))?;
     let signals = Signals::listen(&runtime)?;
     let journal = store.take_locked(lock, "unwind")?;
     replay::catch_up(&store, run, &mut replayed)?;
-    let execute =
-        Execute { max_parallel: args.max_parallel, confirm: args.confirm.clone(), ..Execute::default() };
+    let execute = Execute { max_parallel: args.max_parallel, confirm: args.confirm.clone(), ..Execute::default() };
     let held = Held {
         journal: Box::new(journal),
         history: replayed.history,

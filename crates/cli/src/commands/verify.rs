@@ -8,6 +8,7 @@ use crate::app::App;
 use crate::args::RunArg;
 use crate::error::{CommandError, CommandResult};
 use crate::select::{self, Fit};
+use crate::target::Purpose;
 use crate::{replay, target};
 
 pub(crate) fn run(app: &App, args: &RunArg) -> CommandResult<u8> {
@@ -17,7 +18,7 @@ pub(crate) fn run(app: &App, args: &RunArg) -> CommandResult<u8> {
     let history = replay::replay(&store, run, &registry)?.history;
     let runtime = app.runtime()?;
     let checked = runtime.block_on(async {
-        let env = target::environment(app, registry, history.plan(), &history.endpoint()).await?;
+        let env = target::environment(app, registry, history.plan(), &history.endpoint(), Purpose::GoOn).await?;
         for provider in &env.providers {
             provider.preflight().await.map_err(CommandError::from)?;
         }

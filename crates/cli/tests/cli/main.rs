@@ -1,0 +1,10 @@
+//! The built `switchback` binary, run as people and scripts run it: in a folder of its own, with
+//! an empty environment. One test binary; a module for each kind of use.
+
+mod damage;
+mod interrupt;
+mod place;
+mod rescue;
+mod runs;
+mod usage;
+mod validate;
