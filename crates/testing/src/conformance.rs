@@ -108,6 +108,15 @@ impl Harness {
     async fn new(mut rig: Rig, target: Arc<dyn Target>) -> Self {
         let step = rig.plan.steps.len() - 1;
         let start = target.world().await;
+        // One after another, so that stopping after the last but one has made all of them.
+        let mut plan = Plan::clone(&rig.plan);
+        for i in 1..plan.steps.len() {
+            let before = plan.steps[i - 1].id.clone();
+            if !plan.steps[i].needs.contains(&before) {
+                plan.steps[i].needs.push(before);
+            }
+        }
+        rig.plan = Arc::new(plan);
         if step > 0 {
             rig.to = Some(rig.plan.steps[step - 1].id.clone());
             let end = rig.execute(&Command::Apply, None).await;

@@ -53,7 +53,7 @@ impl Stage for Cloud {
     }
 
     fn providers(&self) -> Vec<Arc<dyn Provider>> {
-        vec![Arc::new(AwsProvider::new(self.context.clone(), ACCOUNT))]
+        vec![Arc::new(AwsProvider::new(self.context.clone(), ACCOUNT, "switchback"))]
     }
 
     fn renew_credentials(&self) {

@@ -1,6 +1,8 @@
 //! End to end: the real runbook, the real operations, the real binaries, against the sandbox and
 //! against an independent emulator. One binary, so that it is linked once.
 
+#![expect(unreachable_pub, reason = "the modules of one test binary share what they have")]
+
 mod bad_input;
 mod conformance;
 mod credentials;
