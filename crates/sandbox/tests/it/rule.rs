@@ -19,14 +19,14 @@ async fn rules_have_ids_and_tags() {
     let found = aws.ec2.describe_security_group_rules().filters(filter("tag:step", "a/b"));
     let found = found.filters(filter("group-id", &group)).send().await.unwrap();
     let rules = found.security_group_rules();
-    assert_eq!(rules.iter().map(|rule| rule.security_group_rule_id()).collect::<Vec<_>>().len(), 2);
+    assert_eq!(rules, made);
     let four = rules.iter().find(|rule| rule.cidr_ipv4().is_some()).unwrap();
     assert_eq!((four.cidr_ipv4(), four.ip_protocol()), (Some("10.0.0.0/16"), Some("tcp")));
     assert_eq!((four.from_port(), four.to_port(), four.is_egress()), (Some(80), Some(81), Some(false)));
     assert_eq!((four.description(), four.tags()[0].value()), (Some("inside"), Some("a/b")));
     let by_id = aws.ec2.describe_security_group_rules();
     let by_id = by_id.security_group_rule_ids(four.security_group_rule_id().unwrap()).send().await.unwrap();
-    assert_eq!(by_id.security_group_rules(), [four.clone()]);
+    assert_eq!(by_id.security_group_rules(), std::slice::from_ref(four));
 }
 
 #[tokio::test]
