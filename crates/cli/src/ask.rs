@@ -32,7 +32,7 @@ pub(crate) fn needs_terminal(app: &App, auto_approve: bool, step: bool) -> Comma
 }
 
 /// Asks whether to go on.
-pub(crate) fn approve(app: &App, auto_approve: bool, question: &str) -> CommandResult<()> {
+pub(crate) fn approve(auto_approve: bool, question: &str) -> CommandResult<()> {
     if auto_approve {
         return Ok(());
     }
@@ -40,7 +40,6 @@ pub(crate) fn approve(app: &App, auto_approve: bool, question: &str) -> CommandR
     if answer.is_some_and(|a| matches!(a.as_str(), "y" | "yes")) {
         return Ok(());
     }
-    app.out.remark("not approved");
     Err(CommandError::refused("not approved: nothing was done"))
 }
 

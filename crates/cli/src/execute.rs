@@ -8,6 +8,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use switchback_engine::executor::Environment;
@@ -30,6 +31,9 @@ use crate::args::Execute;
 use crate::ask::AskEachStep;
 use crate::error::{CommandResult, FileError};
 use crate::output::Out;
+
+/// How long a pause waits for its announcement.
+const SAY: Duration = Duration::from_millis(100);
 
 /// What to do with a run.
 #[derive(Debug)]
@@ -124,16 +128,18 @@ impl Signals {
     /// The first pauses, the second ends the process.
     async fn watch(mut self, control: Control, told: Arc<Told>, out: Out) {
         self.next().await;
-        control.pause();
-        // Not here: the reporter may be held by a pipe that nobody reads, and the second signal
-        // must get through.
-        tokio::task::spawn_blocking(move || {
+        // Said before it is done, so that it is said at all; but the reporter may be held by a
+        // pipe that nobody reads, or by a question, and that must hold up neither the pause nor
+        // the second signal.
+        let said = tokio::task::spawn_blocking(move || {
             told.suspend(&mut || {
                 out.note("pausing: steps in flight reach a recorded state; press again to stop at once");
             });
         });
+        let _ = tokio::time::timeout(SAY, said).await;
+        control.pause();
         self.next().await;
-        #[expect(clippy::exit, reason = "asked for twice; the kernel frees the lock and the journal resumes")]
+        // Asked for twice. The kernel frees the run's lock, and the journal resumes.
         std::process::exit(i32::from(exit_code::PAUSED));
     }
 }

@@ -40,7 +40,7 @@ pub(crate) fn run(app: &App, args: &Apply) -> CommandResult<u8> {
     } else if !args.execute.auto_approve {
         app.out.data(&shown.render(&app.out.context()))?;
     }
-    ask::approve(app, args.execute.auto_approve, "Run this plan?")?;
+    ask::approve(args.execute.auto_approve, "Run this plan?")?;
 
     let runtime = app.runtime()?;
     let env = runtime.block_on(target::environment(app, registry, &plan, &endpoint, Purpose::Begin))?;

@@ -39,7 +39,7 @@ pub(crate) fn run(app: &App, args: &Unwind) -> CommandResult<u8> {
     }
     let keep = plan_unwind(&replayed.history, &goal)?;
     preview(app, run, &replayed.history, &goal, &keep)?;
-    ask::approve(app, args.auto_approve, "Undo this?")?;
+    ask::approve(args.auto_approve, "Undo this?")?;
 
     let runtime = app.runtime()?;
     let env = runtime.block_on(target::environment(
