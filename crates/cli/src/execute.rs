@@ -62,9 +62,9 @@ impl Told {
             Box::new(JsonLines::new(io::stdout()))
         } else if out.bars {
             let multi = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
-            Box::new(Bars::new(multi, io::stdout(), cx))
+            Box::new(Bars::new(multi, io::stdout(), io::stderr(), cx))
         } else {
-            Box::new(Plain::new(io::stdout(), cx))
+            Box::new(Plain::new(io::stdout(), io::stderr(), cx))
         };
         Arc::new(Self(Mutex::new(reporter)))
     }

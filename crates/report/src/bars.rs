@@ -10,17 +10,19 @@ use switchback_model::StepId;
 use switchback_model::event::{Event, EventKind, Progress};
 use switchback_model::record::{Body, Record};
 
-use crate::plain::Lines;
+use crate::plain::{Lines, is_failure_end};
 use crate::reporter::{Context, Reporter};
 use crate::tally::{begins, closes, is_failure};
 use crate::text;
 
 const TICK: Duration = Duration::from_millis(120);
 
-/// Draws bars. The summary goes to a writer, after the bars are gone.
+/// Draws bars. The summary goes to a writer after the bars are gone, or to another one when the
+/// goal was not reached.
 pub struct Bars<W> {
     multi: MultiProgress,
     to: W,
+    errors: Box<dyn Write + Send>,
     lines: Lines,
     total: Option<ProgressBar>,
     running: HashMap<StepId, ProgressBar>,
@@ -35,8 +37,9 @@ impl<W> std::fmt::Debug for Bars<W> {
 }
 
 impl<W: Write + Send> Bars<W> {
-    /// A reporter that draws on `multi` and writes the summary to `to`.
-    pub fn new(multi: MultiProgress, to: W, cx: Context) -> Self {
+    /// A reporter that draws on `multi` and writes the summary to `to`, or to `errors` when the
+    /// goal was not reached.
+    pub fn new(multi: MultiProgress, to: W, errors: impl Write + Send + 'static, cx: Context) -> Self {
         let width = cx.step_width;
         let style = |template: &str| {
             // A template that does not parse is a defect, and no reason to stop a run.
@@ -47,6 +50,7 @@ impl<W: Write + Send> Bars<W> {
             total_style: style("  {bar:30} {pos}/{len} {msg}  {elapsed}"),
             multi,
             to,
+            errors: Box::new(errors),
             lines: Lines::new(cx),
             total: None,
             running: HashMap::new(),
@@ -127,6 +131,9 @@ impl<W: Write + Send> Reporter for Bars<W> {
             EventKind::Progress(progress) => self.progress(progress),
             EventKind::Ended(_) => {
                 self.clear();
+                if is_failure_end(event) {
+                    return self.errors.write_all(text.as_bytes());
+                }
                 return self.to.write_all(text.as_bytes());
             }
             _ => {}
@@ -156,7 +163,7 @@ mod tests {
         let term = InMemoryTerm::new(20, 80);
         let multi = MultiProgress::with_draw_target(ProgressDrawTarget::term_like_with_hz(Box::new(term.clone()), 200));
         let cx = Context { step_width: 10, ..Context::default() };
-        let mut bars = Bars::new(multi, Vec::new(), cx);
+        let mut bars = Bars::new(multi, Vec::new(), io::sink(), cx);
         let events = a_run();
         for event in &events[..7] {
             bars.event(event).unwrap();

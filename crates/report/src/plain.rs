@@ -10,9 +10,9 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 
 use jiff::Timestamp;
-use switchback_model::StepId;
 use switchback_model::event::{Event, EventKind, Progress, RecoveryLine};
 use switchback_model::record::{Body, Direction, Record};
+use switchback_model::{StepId, exit_code};
 
 use crate::reporter::{Context, Reporter, Verbosity};
 use crate::style::Tone;
@@ -23,17 +23,23 @@ use crate::{outcome, text};
 /// How far apart the lines of one wait are.
 const BETWEEN_WAITS_S: i64 = 10;
 
-/// Writes lines to any writer.
-#[derive(Debug)]
+/// Writes lines to any writer; an end that is not the goal goes to another one.
 pub struct Plain<W> {
     to: W,
+    errors: Box<dyn Write + Send>,
     lines: Lines,
 }
 
+impl<W> std::fmt::Debug for Plain<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plain").field("lines", &self.lines).finish_non_exhaustive()
+    }
+}
+
 impl<W: Write + Send> Plain<W> {
-    /// A reporter that writes to `to`.
-    pub fn new(to: W, cx: Context) -> Self {
-        Self { to, lines: Lines::new(cx) }
+    /// A reporter that writes to `to`, and to `errors` why the goal was not reached.
+    pub fn new(to: W, errors: impl Write + Send + 'static, cx: Context) -> Self {
+        Self { to, errors: Box::new(errors), lines: Lines::new(cx) }
     }
 
     /// What was written to.
@@ -45,12 +51,21 @@ impl<W: Write + Send> Plain<W> {
 impl<W: Write + Send> Reporter for Plain<W> {
     fn event(&mut self, event: &Event) -> io::Result<()> {
         let text = self.lines.event(event);
+        if is_failure_end(event) {
+            self.to.flush()?;
+            return self.errors.write_all(text.as_bytes());
+        }
         self.to.write_all(text.as_bytes())
     }
 
     fn finish(&mut self) -> io::Result<()> {
         self.to.flush()
     }
+}
+
+/// The end of a run that did not reach its goal.
+pub(crate) fn is_failure_end(event: &Event) -> bool {
+    matches!(&event.kind, EventKind::Ended(end) if outcome::code(end) != exit_code::OK)
 }
 
 /// Events to lines. The bars use it too, for what stays on the screen.
@@ -209,7 +224,7 @@ mod tests {
 
     fn render(verbosity: Verbosity) -> String {
         let cx = Context { verbosity, step_width: 10, ..Context::default() };
-        let mut plain = Plain::new(Vec::new(), cx);
+        let mut plain = Plain::new(Vec::new(), io::sink(), cx);
         for event in a_run() {
             plain.event(&event).unwrap();
         }

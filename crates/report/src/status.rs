@@ -127,15 +127,13 @@ pub const fn tone(state: State) -> Tone {
     }
 }
 
-/// A state in words: `rollback failed`.
+/// A state in words: its name, as in the journal and in JSON, and whether it leaves a doubt.
 #[must_use]
 pub fn words(state: State) -> String {
-    let in_doubt = matches!(state, State::CreateStarted | State::CreateFailed | State::RollbackStarted);
-    let text = state.as_str().replace('_', " ");
     match state {
         State::Fresh | State::Captured => "not begun".to_owned(),
-        _ if in_doubt => format!("{text} (in doubt)"),
-        _ => text,
+        State::CreateStarted | State::CreateFailed | State::RollbackStarted => format!("{state} (in doubt)"),
+        _ => state.to_string(),
     }
 }
 
@@ -307,10 +305,10 @@ mod tests {
           in the sandbox
           began 2023-11-14 22:13:20Z, last record 2023-11-14 22:14:21Z (12 records)
 
-          infrastructure  vpc         aws.ec2.vpc  rollback failed  #2
+          infrastructure  vpc         aws.ec2.vpc  rollback_failed  #2
           infrastructure  subnet[1a]  aws.ec2.vpc  not begun        #2
           infrastructure  subnet[1b]  aws.ec2.vpc  not begun        #2
-          3 steps: 2 not begun, 1 rollback failed
+          3 steps: 2 not begun, 1 rollback_failed
 
         vpc: the range was changed
         hint: switchback skip vpc --reason ...  # leave it behind

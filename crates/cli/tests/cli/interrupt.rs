@@ -29,7 +29,7 @@ fn the_first_signal_pauses_and_the_run_goes_on_later() {
         let ran = end(child, stdout);
         assert_eq!(ran.code, Some(4), "{ran}");
         assert!(ran.stderr.contains("pausing: steps in flight reach a recorded state"), "{ran}");
-        assert!(ran.stdout.contains("paused: stopped by the operator"), "{ran}");
+        assert!(ran.stderr.contains("paused: stopped by the operator"), "{ran}");
         place.exits(0, "resume");
         assert!(place.states().iter().all(|s| s.ends_with(" verified")));
     }

@@ -7,5 +7,6 @@ mod interrupt;
 mod place;
 mod rescue;
 mod runs;
+mod sandbox;
 mod usage;
 mod validate;

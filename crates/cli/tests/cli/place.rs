@@ -111,14 +111,10 @@ impl Place {
         let mut child = self.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut read = String::new();
-        loop {
-            let mut one = String::new();
-            assert_ne!(stdout.read_line(&mut one).unwrap(), 0, "it ended before {until:?}: {read}");
-            read.push_str(&one);
-            if one.contains(until) {
-                return (child, stdout);
-            }
+        while !read.contains(until) {
+            assert_ne!(stdout.read_line(&mut read).unwrap(), 0, "it ended before {until:?}: {read}");
         }
+        (child, stdout)
     }
 
     /// The ids of the runs, oldest first.
