@@ -239,13 +239,15 @@ impl History {
         self.direction == Direction::Unwinding && self.ended == Ended::No
     }
 
-    /// The parameters of a step: those on record once a create was started, else resolved from
-    /// the plan and the outputs on record.
+    /// The parameters of a step: those on record once a create was started in this generation,
+    /// else resolved from the plan and the outputs on record. What was undone and is created
+    /// again (`again`) gets new ones: what it refers to may have been created again as well.
     ///
     /// # Errors
     /// When a reference cannot be filled in.
-    pub fn params(&self, i: usize) -> Result<Value, UnresolvedRef> {
-        if let Some(params) = &self.steps[i].params
+    pub fn params(&self, i: usize, again: bool) -> Result<Value, UnresolvedRef> {
+        if !again
+            && let Some(params) = &self.steps[i].params
             && let Ok(value) = params.parse()
         {
             return Ok(value);

@@ -272,6 +272,11 @@ impl Status {
     /// `None`: illegal. `Some(None)`: legal, nothing changes.
     fn next(&self, generation: Generation, body: &Body) -> Option<Option<State>> {
         use State as S;
+        if matches!(body, Body::Called(_) | Body::Retried(_)) {
+            // The calls of a capture come before its record opens the generation.
+            let opening = self.state == S::Undone && generation == self.generation.next();
+            return (generation == self.generation || opening).then_some(None);
+        }
         // The next generation opens with a capture, after the one before it was closed.
         let from = if generation == self.generation {
             self.state
@@ -348,7 +353,6 @@ impl Status {
             }
             Body::RollbackSkipped(_) => (from == S::RollbackFailed, S::RollbackSkipped),
             Body::RollbackMarkedDone(_) => (from == S::RollbackFailed, S::RollbackMarkedDone),
-            Body::Called(_) | Body::Retried(_) => return Some(None),
             // Records of the run are not a step's.
             _ => return None,
         };
@@ -474,6 +478,26 @@ mod tests {
             let mut status = Status { state, ..Status::default() };
             assert!(status.apply(Generation(3), &captured).is_err(), "a generation was left out");
         }
+    }
+
+    #[test]
+    fn the_calls_of_a_capture_come_before_the_generation_that_it_opens() {
+        let called: Body = Called {
+            service: "ec2".into(),
+            operation: "DescribeVpcs".into(),
+            request_id: None,
+            status: Some(200),
+            code: None,
+            attempt: 1,
+            duration_ms: 1,
+        }
+        .into();
+        let mut status = Status { state: State::Undone, ..Status::default() };
+        assert!(status.apply(Generation(2), &called).is_ok());
+        assert_eq!(status.generation, Generation::FIRST, "a call opens nothing");
+        assert!(status.apply(Generation(3), &called).is_err());
+        let mut status = Status { state: State::Verified, ..Status::default() };
+        assert!(status.apply(Generation(2), &called).is_err());
     }
 
     #[test]

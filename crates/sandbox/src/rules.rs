@@ -304,6 +304,7 @@ impl Desk<'_> {
             "DeleteSecurityGroup" => group::delete(self, params).await,
             "AuthorizeSecurityGroupIngress" => rule::authorize(self, params, false).await,
             "AuthorizeSecurityGroupEgress" => rule::authorize(self, params, true).await,
+            "ModifySecurityGroupRules" => rule::modify(self, params).await,
             "RevokeSecurityGroupIngress" => rule::revoke(self, params, false).await,
             "RevokeSecurityGroupEgress" => rule::revoke(self, params, true).await,
             "DescribeSecurityGroupRules" => rule::describe(self, params),

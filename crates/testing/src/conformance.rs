@@ -278,7 +278,7 @@ fn bind(rig: &Rig, step: usize) -> (Box<dyn BoundOperation>, bool) {
     let plan: &Plan = &rig.plan;
     let kind = &plan.steps[step].op;
     let op = rig.registry.get(kind).unwrap_or_else(|| panic!("no operation `{kind}`"));
-    let params = rig.history().params(step).expect("the parameters are known");
+    let params = rig.history().params(step, false).expect("the parameters are known");
     match op.bind(&params) {
         Ok(bound) => (bound, op.settles()),
         Err(e) => panic!("`{kind}` does not take these parameters: {e:?}"),

@@ -48,7 +48,8 @@ fn a_rule_changed_by_hand_stops_the_unwind_and_says_what_to_do() {
     block_on(change(5433));
     operator.run(&["verify"]).exits(7);
     let said = operator.run(&["unwind", "--all", "--auto-approve"]).exits(7);
-    assert!(said.err.contains("5433") && said.err.contains("hint"), "{}", said.err);
+    let said = said.all();
+    assert!(said.contains("5433") && said.contains("hint"), "{said}");
     let still = block_on(ec2.describe_security_group_rules().security_group_rule_ids(&rule).send());
     assert!(still.is_ok(), "what was changed is not deleted");
     operator.run(&["status"]).exits(0).prints("rollback_failed");

@@ -33,7 +33,6 @@ pub fn mistersmith() -> PathBuf {
 }
 
 /// What a command said.
-#[must_use]
 #[derive(Debug)]
 pub struct Said {
     pub code: i32,
@@ -57,10 +56,15 @@ impl Said {
         self
     }
 
-    /// Standard error has this in it.
+    /// All that was said.
+    pub fn all(&self) -> String {
+        format!("{}\n{}", self.out, self.err)
+    }
+
+    /// It is said, as data or as an error.
     #[track_caller]
     pub fn says(self, what: &str) -> Self {
-        assert!(self.err.contains(what), "stderr does not say {what:?}:\n{}", self.err);
+        assert!(self.all().contains(what), "{what:?} is not said:\n{}", self.all());
         self
     }
 

@@ -82,7 +82,8 @@ impl StepRun {
             .registry
             .get(&step.op)
             .ok_or_else(|| OpError::permanent(format!("this binary has no operation `{}`", step.op)))?;
-        let params = shared.history().params(i).map_err(|e| OpError::permanent(e.to_string()))?;
+        let opens_next = forward && status.state == State::Undone;
+        let params = shared.history().params(i, opens_next).map_err(|e| OpError::permanent(e.to_string()))?;
         let bound = op.bind(&params).map_err(|errors| {
             let text: Vec<_> = errors
                 .into_iter()
@@ -92,7 +93,6 @@ impl StepRun {
         })?;
         let params = Json::new(&params).map_err(|e| OpError::permanent(e.to_string()))?;
         let facts = bound.facts();
-        let opens_next = forward && status.state == State::Undone;
         let generation = if opens_next { status.generation.next() } else { status.generation };
         let time = step.timeout.unwrap_or(if forward { facts.create_deadline } else { facts.rollback_deadline });
         Ok(Self {

@@ -85,7 +85,7 @@ async fn check_step(history: &History, i: usize, env: &Environment, run_cx: &Arc
         .registry
         .get(&step.op)
         .ok_or_else(|| OpError::permanent(format!("this binary has no operation `{}`", step.op)))?;
-    let params = history.params(i).map_err(|e| OpError::permanent(e.to_string()))?;
+    let params = history.params(i, false).map_err(|e| OpError::permanent(e.to_string()))?;
     let bound = op
         .bind(&params)
         .map_err(|e| OpError::permanent(e.into_iter().map(|e| e.message).collect::<Vec<_>>().join("; ")))?;

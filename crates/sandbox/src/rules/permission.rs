@@ -42,6 +42,30 @@ pub(super) fn wanted(desk: &Desk<'_>, params: &Params, group: &str, egress: bool
     Ok(all)
 }
 
+/// Reads one rule in the form of `ModifySecurityGroupRules`, where it has exactly one peer.
+pub(super) fn one_rule(
+    desk: &Desk<'_>,
+    params: &Params,
+    prefix: &str,
+    group: &str,
+    egress: bool,
+) -> Result<Wanted, Refusal> {
+    let (protocol, from, to) = ports(params, prefix)?;
+    let given = |name: &str| params.get(&format!("{prefix}{name}"));
+    let peer = match (given("CidrIpv4"), given("CidrIpv6"), given("ReferencedGroupId")) {
+        (Some(cidr), None, None) => peer4(cidr)?,
+        (None, Some(cidr), None) => peer6(cidr)?,
+        (None, None, Some(id)) => peer_group(desk, id, group)?,
+        _ => return Err(Refusal::invalid("A security group rule has exactly one source or destination")),
+    };
+    let description = given("Description").filter(|text| !text.is_empty());
+    if let Some(text) = description {
+        check_characters(text, "Description")?;
+    }
+    let key = RuleKey { group: group.to_owned(), egress, protocol, from, to, peer };
+    Ok(Wanted { key, description: description.map(str::to_owned) })
+}
+
 fn one_permission(
     desk: &Desk<'_>,
     params: &Params,

@@ -98,6 +98,44 @@ pub(super) async fn revoke(desk: &mut Desk<'_>, params: &Params, egress: bool) -
     Ok(xml.finish())
 }
 
+/// `ModifySecurityGroupRules`: a rule keeps its id and its tags, whatever else of it changes.
+pub(super) async fn modify(desk: &mut Desk<'_>, params: &Params) -> Result<String, Refusal> {
+    let (id, group) = group::named(desk, params)?;
+    let id = id.to_owned();
+    let mut rules = group.rules.clone();
+    let mut changed: Vec<(RuleKey, RuleNote)> = Vec::new();
+    for n in 1.. {
+        let prefix = format!("SecurityGroupRule.{n}.");
+        if !params.any(&prefix) {
+            break;
+        }
+        let rule_id = params.required(&format!("{prefix}SecurityGroupRuleId"))?;
+        ids::RULE.check(rule_id)?;
+        let found = desk.notes().rule_named(rule_id).filter(|(key, _)| key.group == id);
+        let (old, note) = found.ok_or_else(|| ids::RULE.not_found(rule_id))?;
+        let Wanted { key, description } =
+            permission::one_rule(desk, params, &format!("{prefix}SecurityGroupRule."), &id, old.egress)?;
+        if key != *old && rules.contains(&key) {
+            return Err(duplicate(&key));
+        }
+        if let Some(rule) = rules.iter_mut().find(|rule| *rule == old) {
+            rule.clone_from(&key);
+        }
+        changed.push((key, RuleNote { description, ..note.clone() }));
+    }
+    if changed.is_empty() {
+        return Err(Refusal::missing("SecurityGroupRules"));
+    }
+    params.stop_if_dry_run()?;
+
+    desk.emulator.set_rules(&id, &rules).await;
+    desk.look();
+    desk.notes_mut().rules.extend(changed);
+    let mut xml = Xml::new();
+    xml.raw(&done());
+    Ok(xml.finish())
+}
+
 fn write_parts(xml: &mut Xml, key: &RuleKey, note: &RuleNote) {
     xml.leaf("securityGroupRuleId", &note.id);
     xml.leaf("groupId", &key.group);

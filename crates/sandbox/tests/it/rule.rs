@@ -1,4 +1,6 @@
-use aws_sdk_ec2::types::{IpPermission, IpRange, Ipv6Range, ResourceType, UserIdGroupPair};
+use aws_sdk_ec2::types::{
+    IpPermission, IpRange, Ipv6Range, ResourceType, SecurityGroupRuleRequest, SecurityGroupRuleUpdate, UserIdGroupPair,
+};
 use switchback_sandbox::{Quotas, Sandbox};
 
 use crate::support::{aws, aws_from, filter, refused, tagged, tcp};
@@ -147,4 +149,28 @@ async fn unknown_rules_are_not_described() {
     let describe = |id: &str| aws.ec2.describe_security_group_rules().security_group_rule_ids(id).send();
     refused(describe("sgr-0000dead").await, "InvalidSecurityGroupRuleId.NotFound");
     refused(describe("sgr").await, "InvalidSecurityGroupRuleId.Malformed");
+}
+
+#[tokio::test]
+async fn a_rule_that_is_modified_keeps_its_id_and_its_tags() {
+    let aws = aws();
+    let vpc = aws.vpc().await;
+    let group = aws.group(&vpc, "web").await;
+    let allow = aws.ec2.authorize_security_group_ingress().group_id(&group).ip_permissions(tcp(22, "10.0.0.0/8"));
+    let allow = allow.tag_specifications(tagged(ResourceType::SecurityGroupRule, "step", "a"));
+    let made = allow.send().await.unwrap().security_group_rules.unwrap();
+    let id = made[0].security_group_rule_id().unwrap();
+    let change = |port: i32, id: &str| {
+        let rule = SecurityGroupRuleRequest::builder().ip_protocol("tcp").from_port(port).to_port(port);
+        let rule = rule.cidr_ipv4("10.0.0.0/8").build();
+        let update = SecurityGroupRuleUpdate::builder().security_group_rule_id(id).security_group_rule(rule).build();
+        aws.ec2.modify_security_group_rules().group_id(&group).security_group_rules(update)
+    };
+    change(2222, id).send().await.unwrap();
+    let found = aws.ec2.describe_security_group_rules().security_group_rule_ids(id).send().await.unwrap();
+    let rule = &found.security_group_rules()[0];
+    assert_eq!((rule.from_port(), rule.tags()[0].value()), (Some(2222), Some("a")));
+    aws.ec2.authorize_security_group_ingress().group_id(&group).ip_permissions(tcp(22, "10.0.0.0/8")).send().await.unwrap();
+    refused(change(22, id).send().await, "InvalidPermission.Duplicate");
+    refused(change(22, "sgr-00000000").send().await, "InvalidSecurityGroupRuleId.NotFound");
 }
