@@ -1,0 +1,401 @@
+//! The journal of the one process that may execute a run.
+//!
+//! A batch is one `BEGIN IMMEDIATE` transaction with `synchronous=FULL`: when it has returned, it
+//! survives a power cut; when it has failed, nothing of it is there. Inside the transaction, and
+//! so without a gap that another process could slip through, it is checked that the newest record
+//! is the one that this process saw last:
+//!
+//! ```text
+//! this process        another process
+//! BEGIN IMMEDIATE
+//! newest = ours?      (waits)
+//! INSERT ...
+//! COMMIT
+//!                     BEGIN IMMEDIATE, newest = ExecutorStarted{epoch + 1}, COMMIT
+//! BEGIN IMMEDIATE
+//! newest != ours: is the newest epoch ours? no: TakenOver, nothing is written
+//! ```
+//!
+//! A newer record without a newer epoch is somebody's approval: the chain goes on from it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rusqlite::{OptionalExtension as _, Transaction, TransactionBehavior};
+use switchback_engine::cx::Fence;
+use switchback_engine::journal::{Journal, JournalError};
+use switchback_model::record::{Actor, Body, Direction, Draft, ExecutorStarted, Record, RunStarted};
+use switchback_model::{Epoch, Generation, RunId, Seq, StepId};
+
+use crate::chain::{Chain, Columns, Hash};
+use crate::db::Db;
+use crate::failure;
+use crate::fence::SqliteFence;
+use crate::heads::{self, FOLD_AFTER, Head};
+use crate::lock::RunLock;
+use crate::read;
+use crate::state::{newest_epoch, standing};
+use crate::store::{RunRow, Writer};
+
+/// A run's journal, held by the run's executor: it has the lock and the newest epoch.
+///
+/// Dropped, it frees the run; the log is then moved into the database.
+pub struct SqliteJournal {
+    db: Db,
+    epoch: Epoch,
+    pen: Pen,
+    fence: Arc<SqliteFence>,
+    /// Last, so that the run is free only when everything else is done.
+    _lock: RunLock,
+}
+
+impl SqliteJournal {
+    /// Records a new run with its first two records.
+    pub(crate) fn create(
+        db: Db,
+        lock: RunLock,
+        writer: &Writer,
+        plan_json: &str,
+        started: RunStarted,
+        command: &str,
+    ) -> Result<Self, JournalError> {
+        let run = lock.run();
+        let now = writer.clock.now();
+        let endpoint = serde_json::to_string(&started.endpoint)
+            .map_err(|e| failure::other(&db.path, format!("the endpoint cannot be stored: {e}")))?;
+        let mut row = RunRow {
+            id: 0,
+            uuid: run,
+            plan: started.plan_hash.clone(),
+            runbook: started.runbook.clone(),
+            endpoint,
+            created_at: nanoseconds(&db, now)?,
+        };
+        let epoch = Epoch::FIRST;
+        let pen = {
+            let failed = |e| db.failed(e);
+            let tx = begin(&db)?;
+            let exists = tx
+                .prepare_cached("SELECT 1 FROM runs WHERE uuid = ?1")
+                .and_then(|mut s| s.exists([run.to_string()]))
+                .map_err(failed)?;
+            if exists {
+                return Err(failure::other(&db.path, format!("run {run} is in this journal already")));
+            }
+            let known = tx
+                .prepare_cached("SELECT 1 FROM plans WHERE hash = ?1")
+                .and_then(|mut s| s.exists([&row.plan]))
+                .map_err(failed)?;
+            if !known {
+                tx.execute("INSERT INTO plans (hash, json) VALUES (?1, ?2)", (&row.plan, plan_json)).map_err(failed)?;
+            }
+            tx.execute(
+                "INSERT INTO runs (uuid, plan, runbook, endpoint, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+                (run.to_string(), &row.plan, &row.runbook, &row.endpoint, row.created_at),
+            )
+            .map_err(failed)?;
+            row.id = tx.last_insert_rowid();
+            let head = (0, read::genesis(&row));
+            let mut pen = Pen::new(&db, row, &writer.actor, head, 0)?;
+            let of_run = |body: Body| Draft {
+                at: now,
+                step: None,
+                generation: Generation::FIRST,
+                direction: Direction::Forward,
+                body,
+            };
+            let executor = ExecutorStarted { epoch, command: command.to_owned() };
+            pen.write(&db, vec![of_run(started.into()), of_run(executor.into())])?;
+            tx.commit().map_err(failed)?;
+            pen
+        };
+        Self::held(db, epoch, pen, lock)
+    }
+
+    /// Records this process as the executor of a run that exists.
+    pub(crate) fn take(
+        db: Db,
+        run: RunRow,
+        lock: RunLock,
+        writer: &Writer,
+        command: &str,
+    ) -> Result<Self, JournalError> {
+        let (epoch, pen) = {
+            let tx = begin(&db)?;
+            let epoch = newest_epoch(&db, &run)?.map_or(Epoch::FIRST, Epoch::next);
+            let direction = standing(&db, &run)?.direction;
+            let head = read::head_of_started(&db, &run)?;
+            let folded = match heads::folded(&db, &run)? {
+                Some((seq, _)) if seq > head.0 => return Err(read::vanished(&db, &run, seq)),
+                Some((seq, _)) => seq,
+                None => 0,
+            };
+            let mut pen = Pen::new(&db, run, &writer.actor, head, folded)?;
+            let body = ExecutorStarted { epoch, command: command.to_owned() }.into();
+            let at = writer.clock.now();
+            pen.write(&db, vec![Draft { at, step: None, generation: Generation::FIRST, direction, body }])?;
+            tx.commit().map_err(|e| db.failed(e))?;
+            (epoch, pen)
+        };
+        Self::held(db, epoch, pen, lock)
+    }
+
+    fn held(db: Db, epoch: Epoch, pen: Pen, lock: RunLock) -> Result<Self, JournalError> {
+        let fence = Arc::new(SqliteFence::new(Db::open_read_only(&db.path)?, pen.run.clone(), epoch));
+        Ok(Self { db, epoch, pen, fence, _lock: lock })
+    }
+
+    /// The newest record, as this process last saw it.
+    #[must_use]
+    pub fn last(&self) -> Seq {
+        Seq(u64::try_from(self.pen.head.0).unwrap_or_default())
+    }
+
+    /// One transaction: the checks, the records, and from time to time the cache.
+    fn transact(&mut self, batch: Vec<Draft>) -> Result<Vec<Arc<Record>>, JournalError> {
+        let tx = begin(&self.db)?;
+        self.pen.catch_up(&self.db, self.epoch)?;
+        let records = self.pen.write(&self.db, batch)?;
+        self.pen.fold_when_due(&self.db, &tx)?;
+        tx.commit().map_err(|e| self.db.failed(e))?;
+        Ok(records)
+    }
+
+    /// Brings the cache up to date.
+    fn fold(&mut self) -> Result<(), JournalError> {
+        let tx = begin(&self.db)?;
+        self.pen.catch_up(&self.db, self.epoch)?;
+        self.pen.fold(&self.db, &tx)?;
+        tx.commit().map_err(|e| self.db.failed(e))
+    }
+}
+
+impl Journal for SqliteJournal {
+    fn run(&self) -> RunId {
+        self.pen.run.uuid
+    }
+
+    fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    fn append(&mut self, batch: Vec<Draft>) -> Result<Vec<Arc<Record>>, JournalError> {
+        if batch.is_empty() {
+            return Ok(Vec::new());
+        }
+        let before = self.pen.mark();
+        let result = self.transact(batch);
+        if result.is_err() {
+            self.pen.back_to(before);
+        }
+        result
+    }
+
+    fn fence(&self) -> Arc<dyn Fence> {
+        Arc::clone(&self.fence) as Arc<dyn Fence>
+    }
+
+    fn set_caller(&mut self, caller: &str) {
+        self.pen.set_caller(caller);
+    }
+}
+
+impl Drop for SqliteJournal {
+    fn drop(&mut self) {
+        // Both are for the comfort of those who read next; what is on record is durable.
+        if let Err(error) = self.fold() {
+            tracing::debug!(%error, "the states of the steps were not noted; readers work them out");
+        }
+        self.db.checkpoint();
+    }
+}
+
+impl std::fmt::Debug for SqliteJournal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SqliteJournal({}, epoch {}, record {})", self.pen.run.uuid, self.epoch, self.pen.head.0)
+    }
+}
+
+/// What it takes to write the next record. It knows nothing of transactions: its owner commits,
+/// or takes it [`back_to`](Self::back_to) where it was.
+struct Pen {
+    run: RunRow,
+    chain: Chain,
+    /// The newest record and its hash.
+    head: (i64, Hash),
+    actor: Arc<Actor>,
+    actor_json: String,
+    /// The row of the actor, once it is committed.
+    actor_id: Option<i64>,
+    /// The cache stands at this record ...
+    folded: i64,
+    /// ... and these heads have changed since; `None`: to be read from the records.
+    heads: Option<HashMap<StepId, Head>>,
+}
+
+/// Where a [`Pen`] stood before a transaction.
+struct Mark {
+    head: (i64, Hash),
+    actor_id: Option<i64>,
+    folded: i64,
+}
+
+impl Pen {
+    fn new(db: &Db, run: RunRow, actor: &Actor, head: (i64, Hash), folded: i64) -> Result<Self, JournalError> {
+        let actor_json = serde_json::to_string(actor)
+            .map_err(|e| failure::other(&db.path, format!("the actor cannot be stored: {e}")))?;
+        Ok(Self {
+            chain: Chain::new(run.uuid),
+            run,
+            head,
+            actor: Arc::new(actor.clone()),
+            actor_json,
+            actor_id: None,
+            folded,
+            heads: None,
+        })
+    }
+
+    fn mark(&self) -> Mark {
+        Mark { head: self.head, actor_id: self.actor_id, folded: self.folded }
+    }
+
+    fn back_to(&mut self, mark: Mark) {
+        self.head = mark.head;
+        self.actor_id = mark.actor_id;
+        self.folded = mark.folded;
+        self.heads = None;
+    }
+
+    fn set_caller(&mut self, caller: &str) {
+        let actor = Actor { aws_caller: Some(caller.to_owned()), ..(*self.actor).clone() };
+        // Texts and numbers have a JSON form; should that ever change, the old actor stays.
+        if let Ok(json) = serde_json::to_string(&actor) {
+            self.actor = Arc::new(actor);
+            self.actor_json = json;
+            self.actor_id = None;
+        }
+    }
+
+    /// Checks that the run still is ours, and goes on after what others have appended.
+    fn catch_up(&mut self, db: &Db, ours: Epoch) -> Result<(), JournalError> {
+        let (seq, hash) = self.head;
+        let newest = read::head_of_started(db, &self.run)?;
+        if newest != self.head {
+            if newest.0 < seq || read::hash_of(db, &self.run, seq)? != Some(hash) {
+                return Err(read::vanished(db, &self.run, seq));
+            }
+            match newest_epoch(db, &self.run)? {
+                Some(epoch) if epoch == ours => {}
+                newest => {
+                    let newest = newest.unwrap_or(Epoch(0));
+                    return Err(JournalError::TakenOver { run: self.run.uuid, ours, newest });
+                }
+            }
+            self.head = newest;
+            self.heads = None;
+        }
+        if self.heads.is_none() {
+            self.heads = Some(heads::fold_after(db, &self.run, self.folded)?);
+        }
+        Ok(())
+    }
+
+    /// Inserts the records.
+    fn write(&mut self, db: &Db, batch: Vec<Draft>) -> Result<Vec<Arc<Record>>, JournalError> {
+        let failed = |e| db.failed(e);
+        let actor_id = self.actor_row(db)?;
+        let mut insert = db
+            .conn
+            .prepare_cached(
+                "INSERT INTO records (id, at, actor, step, generation, direction, kind, hash, payload) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            )
+            .map_err(failed)?;
+        let mut records = Vec::with_capacity(batch.len());
+        for draft in batch {
+            let kind = draft.body.kind();
+            let payload = draft
+                .body
+                .payload()
+                .map_err(|e| failure::other(&db.path, format!("a {kind} record cannot be stored: {e}")))?;
+            let seq = self.head.0 + 1;
+            let columns = Columns {
+                seq,
+                at: nanoseconds(db, draft.at)?,
+                actor: &self.actor_json,
+                step: draft.step.as_ref().map(StepId::as_str),
+                generation: draft.generation.0.into(),
+                direction: draft.direction.as_str(),
+                kind,
+                payload: &payload,
+            };
+            let hash = self.chain.next(&self.head.1, &columns);
+            insert
+                .execute((
+                    self.run.id_of(seq),
+                    columns.at,
+                    actor_id,
+                    columns.step,
+                    columns.generation,
+                    columns.direction,
+                    kind,
+                    &hash,
+                    &payload,
+                ))
+                .map_err(failed)?;
+            if let (Some(heads), Some(step), Some(state)) = (&mut self.heads, &draft.step, heads::state_after(kind)) {
+                heads.insert(step.clone(), Head { generation: columns.generation, state, seq, at: columns.at });
+            }
+            self.head = (seq, hash);
+            let seq = Seq(u64::try_from(seq).map_err(|_| db.corrupt("a record has a negative number"))?);
+            records.push(Arc::new(Record { seq, actor: Arc::clone(&self.actor), run: self.run.uuid, draft, hash }));
+        }
+        Ok(records)
+    }
+
+    fn actor_row(&mut self, db: &Db) -> Result<i64, JournalError> {
+        if let Some(id) = self.actor_id {
+            return Ok(id);
+        }
+        let found = db
+            .conn
+            .prepare_cached("SELECT id FROM actors WHERE json = ?1")
+            .and_then(|mut s| s.query_row([&self.actor_json], |row| row.get(0)).optional())
+            .map_err(|e| db.failed(e))?;
+        let id = match found {
+            Some(id) => id,
+            None => db
+                .conn
+                .prepare_cached("INSERT INTO actors (json) VALUES (?1)")
+                .and_then(|mut s| s.insert([&self.actor_json]))
+                .map_err(|e| db.failed(e))?,
+        };
+        self.actor_id = Some(id);
+        Ok(id)
+    }
+
+    fn fold_when_due(&mut self, db: &Db, tx: &Transaction<'_>) -> Result<(), JournalError> {
+        let behind = u64::try_from(self.head.0 - self.folded).unwrap_or_default();
+        if behind >= FOLD_AFTER { self.fold(db, tx) } else { Ok(()) }
+    }
+
+    fn fold(&mut self, db: &Db, tx: &Transaction<'_>) -> Result<(), JournalError> {
+        if let Some(heads) = &mut self.heads {
+            heads::store(tx, &self.run, heads, self.head.0, &self.head.1).map_err(|e| db.failed(e))?;
+            heads.clear();
+            self.folded = self.head.0;
+        }
+        Ok(())
+    }
+}
+
+fn begin(db: &Db) -> Result<Transaction<'_>, JournalError> {
+    Transaction::new_unchecked(&db.conn, TransactionBehavior::Immediate).map_err(|e| db.failed(e))
+}
+
+/// A time as stored.
+fn nanoseconds(db: &Db, at: jiff::Timestamp) -> Result<i64, JournalError> {
+    i64::try_from(at.as_nanosecond())
+        .map_err(|_| failure::other(&db.path, format!("the time {at} is outside of what can be stored")))
+}
