@@ -1,0 +1,228 @@
+//! The clients that AWS operations use, configured once.
+//!
+//! An [`AwsContext`] is made from an explicit [`AwsConfig`] and put into the run's
+//! [`Contexts`](switchback_engine::cx::Contexts). Nothing here reads the environment, except
+//! [`aws_config`] when the standard chain of credentials is asked for; and from that only
+//! credentials are taken. Region and endpoint come from the plan and the run: a variable of the
+//! environment must not send a run elsewhere when it is resumed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_ec2::config::{IdentityCache, StalledStreamProtectionConfig};
+use aws_smithy_async::rt::sleep::SharedAsyncSleep;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_types::retry::RetryConfig;
+use switchback_engine::Cx;
+
+use crate::http;
+use crate::intercept::{Bound, Named, WritesOnce};
+
+/// How long a connection may take to stand.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long one attempt of a call may take, from the first byte out to the last byte in. No call
+/// that an operation makes waits for the thing itself: waits are polls.
+pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often a read is attempted inside the SDK. Writes: once.
+pub const READ_ATTEMPTS: u32 = 3;
+/// How long an unanswered write may still land at AWS, or a read may lag behind a write; and what
+/// `TCP_USER_TIMEOUT` is set to. The longest of the services' own periods.
+pub const QUIET: Duration = Duration::from_secs(30);
+
+/// Where credentials come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CredentialSource {
+    /// The standard chain: environment, shared files, SSO, web identity, container, instance.
+    Standard {
+        /// The profile in the shared files, instead of the chain's own choice.
+        profile: Option<String>,
+    },
+    /// These. For the sandbox and for tests.
+    Static {
+        /// The access key's id.
+        access_key_id: String,
+        /// The access key. Not shown by `Debug` of anything that holds it but this.
+        secret_access_key: Secret,
+    },
+}
+
+/// A text that `Debug` does not show.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// How AWS is reached.
+#[derive(Debug, Clone)]
+pub struct AwsConfig {
+    /// The region, `us-east-1`.
+    pub region: String,
+    /// A URL instead of AWS's own endpoints, `http://127.0.0.1:4566`.
+    pub endpoint_url: Option<String>,
+    /// Where credentials come from.
+    pub credentials: CredentialSource,
+    /// The quiet period of the target: [`QUIET`] for AWS.
+    pub quiet: Duration,
+    /// An HTTP client instead of [`http::client`]: the sandbox in the same process.
+    pub http_client: Option<SharedHttpClient>,
+}
+
+impl AwsConfig {
+    /// AWS itself, with the standard chain of credentials.
+    #[must_use]
+    pub fn standard(region: impl Into<String>) -> Self {
+        Self {
+            region: region.into(),
+            endpoint_url: None,
+            credentials: CredentialSource::Standard { profile: None },
+            quiet: QUIET,
+            http_client: None,
+        }
+    }
+
+    /// A stand-in for AWS at that URL, with those credentials.
+    #[must_use]
+    pub fn endpoint(
+        region: impl Into<String>,
+        url: impl Into<String>,
+        access_key_id: impl Into<String>,
+        secret_access_key: impl Into<String>,
+    ) -> Self {
+        Self {
+            endpoint_url: Some(url.into()),
+            credentials: CredentialSource::Static {
+                access_key_id: access_key_id.into(),
+                secret_access_key: Secret(secret_access_key.into()),
+            },
+            ..Self::standard(region)
+        }
+    }
+
+    /// A stand-in for AWS behind that HTTP client, in the same process.
+    #[must_use]
+    pub fn in_process(region: impl Into<String>, http_client: SharedHttpClient) -> Self {
+        // The host is never looked up; `https` would ask for nothing more than a name either.
+        let config = Self::endpoint(region, "http://127.0.0.1:1", "in-process", "in-process");
+        Self { http_client: Some(http_client), ..config }
+    }
+
+    /// With another quiet period than AWS's. Only for a test target.
+    #[must_use]
+    pub fn with_quiet(mut self, quiet: Duration) -> Self {
+        self.quiet = quiet;
+        self
+    }
+
+    /// With this profile of the shared files; without effect on given credentials.
+    #[must_use]
+    pub fn with_profile(mut self, name: Option<String>) -> Self {
+        if let CredentialSource::Standard { profile } = &mut self.credentials {
+            *profile = name;
+        }
+        self
+    }
+}
+
+/// The clients of one account and region. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct AwsContext(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    config: AwsConfig,
+    sdk: SdkConfig,
+    ec2: aws_sdk_ec2::Config,
+}
+
+impl AwsContext {
+    /// Prepares the clients. Calls nothing: credentials are fetched for the first call.
+    pub async fn new(config: AwsConfig) -> Self {
+        let http = config.http_client.clone().unwrap_or_else(|| http::client(config.quiet));
+        let region = Region::new(config.region.clone());
+        let mut sdk = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(region.clone())
+            .http_client(http.clone())
+            .retry_config(RetryConfig::standard().with_max_attempts(READ_ATTEMPTS))
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .connect_timeout(CONNECT_TIMEOUT)
+                    .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+                    .build(),
+            )
+            .identity_cache(IdentityCache::lazy().build())
+            // Replies are small and the attempt has its timeout.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .sleep_impl(SharedAsyncSleep::new(aws_smithy_async::rt::sleep::TokioSleep::new()));
+        sdk = match &config.credentials {
+            CredentialSource::Static { access_key_id, secret_access_key } => {
+                let given = Credentials::new(access_key_id, &secret_access_key.0, None, None, "switchback");
+                sdk.credentials_provider(SharedCredentialsProvider::new(given))
+            }
+            CredentialSource::Standard { profile } => {
+                let mut loader =
+                    aws_config::defaults(BehaviorVersion::latest()).region(region).http_client(http.clone());
+                if let Some(profile) = profile {
+                    loader = loader.profile_name(profile);
+                }
+                let loaded = loader.load().await;
+                sdk.set_credentials_provider(loaded.credentials_provider());
+                sdk.set_use_fips(loaded.use_fips());
+                sdk.set_use_dual_stack(loaded.use_dual_stack());
+                sdk
+            }
+        };
+        sdk.set_endpoint_url(config.endpoint_url.clone());
+        let sdk = sdk.build();
+        let ec2 = aws_sdk_ec2::config::Builder::from(&sdk).interceptor(WritesOnce).build();
+        Self(Arc::new(Inner { config, sdk, ec2 }))
+    }
+
+    /// An EC2 client whose calls are fenced and recorded on behalf of the step.
+    #[must_use]
+    pub fn ec2(&self, cx: &Cx) -> aws_sdk_ec2::Client {
+        let config = self.0.ec2.to_builder().interceptor(Named(agent(Some(cx)))).interceptor(Bound(cx.clone()));
+        aws_sdk_ec2::Client::from_conf(config.build())
+    }
+
+    /// An EC2 client that is bound to no step, for what is asked of the target as a whole.
+    pub(crate) fn ec2_of_no_step(&self) -> aws_sdk_ec2::Client {
+        aws_sdk_ec2::Client::from_conf(self.0.ec2.to_builder().interceptor(Named(agent(None))).build())
+    }
+
+    /// An STS client that is bound to no step.
+    pub(crate) fn sts_of_no_step(&self) -> aws_sdk_sts::Client {
+        let config =
+            aws_sdk_sts::config::Builder::from(&self.0.sdk).interceptor(WritesOnce).interceptor(Named(agent(None)));
+        aws_sdk_sts::Client::from_conf(config.build())
+    }
+
+    /// The region, `us-east-1`.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        &self.0.config.region
+    }
+
+    /// The quiet period of the target.
+    #[must_use]
+    pub fn quiet(&self) -> Duration {
+        self.0.config.quiet
+    }
+}
+
+/// What is added to the `User-Agent`.
+fn agent(cx: Option<&Cx>) -> String {
+    let ours = concat!("switchback/", env!("CARGO_PKG_VERSION"));
+    match cx {
+        Some(cx) => format!("{ours} run/{} step/{}", cx.run(), cx.step().as_tag_value()),
+        None => ours.to_owned(),
+    }
+}

@@ -1,0 +1,399 @@
+//! From an error of the SDK to an error that the executor can act on (DESIGN section 3).
+//!
+//! The question is never "how bad is it" but "can it have had an effect":
+//!
+//! | what came back | read | write |
+//! | --- | --- | --- |
+//! | nothing was sent: refused, no route, no name | transient | transient |
+//! | no reply, a reply that cannot be read, a 5xx | transient | **ambiguous** |
+//! | throttled | transient | transient |
+//! | something else must finish first | busy | busy |
+//! | it is there already | permanent | already exists |
+//! | not found, of something that has just been made | busy | busy |
+//! | the caller is not who it was: expired, rotated, no credentials | unavailable | unavailable |
+//! | anything else: denied, invalid, quota | permanent | permanent |
+//!
+//! *Who* and *may* are kept apart. A caller that AWS does not know (any more) meets the same wall on
+//! the way back, so the run pauses. A caller that is known and not allowed gets its permission or the
+//! run goes back.
+
+use std::error::Error;
+use std::fmt::Write as _;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use switchback_model::{ErrorClass, OpError};
+
+use crate::intercept::{is_write, request_id};
+
+/// The longest text of AWS's that is kept; an encoded authorization message is longer.
+const LONGEST_TEXT: usize = 600;
+
+/// A call, for the class and the words of its errors.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    /// The call as in [`Facts`](switchback_model::facts::Facts): `ec2:CreateSubnet`.
+    pub name: &'static str,
+    /// What it is about: `subnet 10.0.1.0/24 of vpc-1`.
+    pub about: &'a str,
+    /// What it names was made or seen a moment ago, so "not found" means "not seen yet".
+    pub just_made: bool,
+}
+
+impl<'a> Call<'a> {
+    /// A call about that.
+    #[must_use]
+    pub const fn new(name: &'static str, about: &'a str) -> Self {
+        Self { name, about, just_made: false }
+    }
+
+    /// What it names was made or seen a moment ago.
+    #[must_use]
+    pub const fn just_made(mut self) -> Self {
+        self.just_made = true;
+        self
+    }
+
+    fn service(&self) -> &'static str {
+        self.name.split_once(':').map_or(self.name, |(service, _)| service)
+    }
+
+    fn is_write(&self) -> bool {
+        is_write(self.name.split_once(':').map_or(self.name, |(_, operation)| operation))
+    }
+}
+
+/// The error as the executor acts on it and the journal keeps it.
+pub fn op_error<E>(call: Call<'_>, error: SdkError<E, HttpResponse>) -> OpError
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    // Another executor has taken over: nothing of it is AWS's.
+    if let Some(fenced) = chain(&error).find_map(|e| e.downcast_ref::<OpError>()) {
+        return fenced.clone();
+    }
+    let code = error.code().map(str::to_owned);
+    let status = error.raw_response().map(|r| r.status().as_u16());
+    let class = class(call, &error, code.as_deref(), status);
+    let mut message = format!("`{}` for {}", call.name, call.about);
+    let _ = match (&error, error.message()) {
+        (SdkError::ServiceError(_), Some(text)) => write!(message, " was refused: {}", shortened(text)),
+        (SdkError::ServiceError(_), None) => write!(message, " failed with HTTP status {}", status.unwrap_or_default()),
+        (SdkError::ResponseError(_), _) => {
+            write!(message, " got a reply with HTTP status {} that cannot be read", status.unwrap_or_default())
+        }
+        (SdkError::TimeoutError(_), _) => write!(message, " got no reply in time"),
+        _ => write!(message, " got no reply: {}", shortened(&root_cause(&error))),
+    };
+    OpError {
+        class,
+        code: code.clone(),
+        message,
+        service: Some(call.service().to_owned()),
+        request_id: error.raw_response().and_then(request_id).or_else(|| request_id_in(&error)),
+        hint: hint(call, class, code.as_deref()),
+    }
+}
+
+/// Whether the service says that what the call named is not there.
+#[must_use]
+pub fn is_not_found(error: &OpError) -> bool {
+    error.code.as_deref().is_some_and(code_is_not_found)
+}
+
+fn class<E>(call: Call<'_>, error: &SdkError<E, HttpResponse>, code: Option<&str>, status: Option<u16>) -> ErrorClass
+where
+    E: Error + Send + Sync + 'static,
+{
+    let unknown = if call.is_write() { ErrorClass::Ambiguous } else { ErrorClass::Transient };
+    match error {
+        SdkError::ConstructionFailure(_) if is_about_credentials(error) => ErrorClass::Unavailable,
+        SdkError::ConstructionFailure(_) => ErrorClass::Permanent,
+        SdkError::DispatchFailure(_) if is_about_credentials(error) => ErrorClass::Unavailable,
+        SdkError::DispatchFailure(failure) => match failure.as_connector_error() {
+            Some(e) if e.is_user() => ErrorClass::Unavailable,
+            Some(e) if never_connected(e) => ErrorClass::Transient,
+            _ => unknown,
+        },
+        SdkError::ServiceError(_) => match (code.and_then(|c| class_of_code(call, c, error)), status) {
+            (Some(class), _) => class,
+            (None, Some(429)) => ErrorClass::Transient,
+            (None, Some(500..)) => unknown,
+            (None, _) => ErrorClass::Permanent,
+        },
+        _ => unknown,
+    }
+}
+
+/// What the code alone says; `None`: it depends on the HTTP status.
+fn class_of_code<E>(call: Call<'_>, code: &str, error: &SdkError<E, HttpResponse>) -> Option<ErrorClass>
+where
+    E: Error + Send + Sync + 'static,
+{
+    let class = match code {
+        "RequestLimitExceeded"
+        | "Throttling"
+        | "ThrottlingException"
+        | "ThrottledException"
+        | "RequestThrottled"
+        | "RequestThrottledException"
+        | "TooManyRequestsException"
+        | "PriorRequestNotComplete"
+        | "SlowDown"
+        | "BandwidthLimitExceeded"
+        | "EC2ThrottledException"
+        | "TransactionInProgressException"
+        | "ProvisionedThroughputExceededException" => ErrorClass::Transient,
+        // Permissions are about specific things, identities are not: EC2 has one code for both.
+        "AuthFailure" if chain(error).any(|e| e.to_string().contains("Not authorized for")) => ErrorClass::Permanent,
+        "ExpiredToken"
+        | "ExpiredTokenException"
+        | "RequestExpired"
+        | "TokenRefreshRequired"
+        | "AuthFailure"
+        | "InvalidClientTokenId"
+        | "UnrecognizedClientException"
+        | "SignatureDoesNotMatch"
+        | "InvalidSignatureException"
+        | "IncompleteSignature"
+        | "MissingAuthenticationToken"
+        | "RequestTimeTooSkewed" => ErrorClass::Unavailable,
+        "DependencyViolation"
+        | "OperationInProgress"
+        | "ConcurrentModification"
+        | "ConcurrentModificationException"
+        | "OperationAborted" => ErrorClass::Busy,
+        "InvalidSubnet.Conflict"
+        | "Resource.AlreadyAssociated"
+        | "IdempotentParameterMismatch"
+        | "EntityAlreadyExists" => already_exists(call),
+        _ if code.ends_with(".Duplicate") || code.contains("AlreadyExists") => already_exists(call),
+        _ if code.starts_with("DeleteConflict") || code.contains("ResourceInUse") || code.ends_with(".InUse") => {
+            ErrorClass::Busy
+        }
+        _ if is_wrong_state(code) => ErrorClass::Busy,
+        _ if code_is_not_found(code) && call.just_made => ErrorClass::Busy,
+        _ => return None,
+    };
+    Some(class)
+}
+
+fn already_exists(call: Call<'_>) -> ErrorClass {
+    if call.is_write() { ErrorClass::AlreadyExists } else { ErrorClass::Permanent }
+}
+
+/// `IncorrectState`, `IncorrectInstanceState`, `InvalidDBInstanceState`, `InvalidDBClusterStateFault`.
+fn is_wrong_state(code: &str) -> bool {
+    let stem = code.trim_end_matches("Fault").trim_end_matches("Exception");
+    (stem.starts_with("Incorrect") || stem.starts_with("Invalid")) && stem.ends_with("State")
+}
+
+fn code_is_not_found(code: &str) -> bool {
+    code.trim_end_matches("Fault").trim_end_matches("Exception").ends_with("NotFound")
+        || code == "NoSuchEntity"
+        || code.starts_with("NoSuch")
+}
+
+fn hint(call: Call<'_>, class: ErrorClass, code: Option<&str>) -> Option<String> {
+    if class == ErrorClass::Unavailable {
+        return Some(match code {
+            Some("RequestTimeTooSkewed") => "set this host's clock and `switchback resume`".to_owned(),
+            _ => "refresh credentials and `switchback resume`".to_owned(),
+        });
+    }
+    let denied = matches!(code, Some("UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException"));
+    denied.then(|| {
+        let tags = if call.name.starts_with("ec2:Create") || call.name.starts_with("ec2:Authorize") {
+            ", and `ec2:CreateTags` for its ownership tags"
+        } else {
+            ""
+        };
+        format!("the caller needs the IAM action `{}`{tags}", call.name)
+    })
+}
+
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |e| (*e).source())
+}
+
+fn root_cause(error: &(dyn Error + 'static)) -> String {
+    chain(error).last().map(ToString::to_string).unwrap_or_default()
+}
+
+/// No credentials were found, or their provider failed.
+fn is_about_credentials(error: &(dyn Error + 'static)) -> bool {
+    chain(error).any(|e| {
+        e.is::<CredentialsError>() || {
+            let text = e.to_string();
+            text.contains("no credentials") || text.contains("no identity") || text.contains("identity resolver")
+        }
+    })
+}
+
+/// Whether the connector knows that no connection stood, so that nothing can have been sent. It
+/// tells so in its `Debug` form only; a test below holds it to that.
+fn never_connected(error: &ConnectorError) -> bool {
+    format!("{error:?}").contains("connection: NeverConnected")
+}
+
+fn request_id_in<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Option<String> {
+    error.meta().extra("aws_request_id").map(str::to_owned)
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_TEXT) {
+        Some((end, _)) => format!("{} ...", &text[..end]),
+        None => text.trim_end_matches('.').to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_ec2::operation::create_vpc::CreateVpcError;
+    use aws_smithy_types::body::SdkBody;
+    use aws_smithy_types::error::ErrorMetadata;
+
+    use super::*;
+
+    type Sdk = SdkError<CreateVpcError, HttpResponse>;
+
+    const READ: Call<'_> = Call::new("ec2:DescribeVpcs", "vpc-1");
+    const WRITE: Call<'_> = Call::new("ec2:CreateVpc", "VPC 10.0.0.0/16");
+
+    fn reply(status: u16) -> HttpResponse {
+        let mut reply = HttpResponse::new(status.try_into().unwrap(), SdkBody::empty());
+        reply.headers_mut().insert("x-amzn-requestid", "req-1");
+        reply
+    }
+
+    fn service(status: u16, code: Option<&str>, message: &str) -> Sdk {
+        let mut meta = ErrorMetadata::builder().message(message);
+        if let Some(code) = code {
+            meta = meta.code(code);
+        }
+        SdkError::service_error(CreateVpcError::generic(meta.build()), reply(status))
+    }
+
+    #[test]
+    fn codes_have_their_classes() {
+        use ErrorClass::*;
+        for (status, code, on_read, on_write) in [
+            (503, "RequestLimitExceeded", Transient, Transient),
+            (400, "Throttling", Transient, Transient),
+            (400, "TooManyRequestsException", Transient, Transient),
+            (503, "SlowDown", Transient, Transient),
+            (500, "InternalError", Transient, Ambiguous),
+            (503, "Unavailable", Transient, Ambiguous),
+            (400, "DependencyViolation", Busy, Busy),
+            (409, "DeleteConflict", Busy, Busy),
+            (400, "ResourceInUse", Busy, Busy),
+            (400, "InvalidGroup.InUse", Busy, Busy),
+            (400, "IncorrectState", Busy, Busy),
+            (400, "IncorrectInstanceState", Busy, Busy),
+            (400, "InvalidDBInstanceState", Busy, Busy),
+            (400, "InvalidDBClusterStateFault", Busy, Busy),
+            (400, "InvalidGroup.Duplicate", Permanent, AlreadyExists),
+            (400, "InvalidPermission.Duplicate", Permanent, AlreadyExists),
+            (400, "InvalidSubnet.Conflict", Permanent, AlreadyExists),
+            (400, "Resource.AlreadyAssociated", Permanent, AlreadyExists),
+            (400, "DBClusterAlreadyExistsFault", Permanent, AlreadyExists),
+            (400, "IdempotentParameterMismatch", Permanent, AlreadyExists),
+            (400, "ExpiredToken", Unavailable, Unavailable),
+            (400, "RequestExpired", Unavailable, Unavailable),
+            (401, "AuthFailure", Unavailable, Unavailable),
+            (403, "InvalidClientTokenId", Unavailable, Unavailable),
+            (403, "UnauthorizedOperation", Permanent, Permanent),
+            (403, "AccessDenied", Permanent, Permanent),
+            (400, "InvalidVpcID.NotFound", Permanent, Permanent),
+            (400, "VpcLimitExceeded", Permanent, Permanent),
+            (400, "InvalidParameterValue", Permanent, Permanent),
+        ] {
+            assert_eq!(op_error(READ, service(status, Some(code), "x")).class, on_read, "{code} of a read");
+            assert_eq!(op_error(WRITE, service(status, Some(code), "x")).class, on_write, "{code} of a write");
+        }
+    }
+
+    #[test]
+    fn without_a_code_the_status_decides() {
+        for (status, on_read, on_write) in [
+            (500, ErrorClass::Transient, ErrorClass::Ambiguous),
+            (504, ErrorClass::Transient, ErrorClass::Ambiguous),
+            (429, ErrorClass::Transient, ErrorClass::Transient),
+            (403, ErrorClass::Permanent, ErrorClass::Permanent),
+        ] {
+            assert_eq!(op_error(READ, service(status, None, "x")).class, on_read, "{status} of a read");
+            assert_eq!(op_error(WRITE, service(status, None, "x")).class, on_write, "{status} of a write");
+        }
+    }
+
+    #[test]
+    fn without_a_reply_it_depends_on_whether_anything_was_sent() {
+        let io = || std::io::Error::other("reset");
+        let refused = || ConnectorError::io(io().into()).never_connected();
+        for (error, on_read, on_write) in [
+            (Sdk::dispatch_failure(refused()), ErrorClass::Transient, ErrorClass::Transient),
+            (Sdk::dispatch_failure(ConnectorError::io(io().into())), ErrorClass::Transient, ErrorClass::Ambiguous),
+            (Sdk::dispatch_failure(ConnectorError::timeout(io().into())), ErrorClass::Transient, ErrorClass::Ambiguous),
+            (Sdk::timeout_error(io()), ErrorClass::Transient, ErrorClass::Ambiguous),
+            (Sdk::response_error(io(), reply(200)), ErrorClass::Transient, ErrorClass::Ambiguous),
+        ] {
+            let text = format!("{error:?}");
+            let unknown = Call::new("ec2:DescribeVpcs", "x");
+            let class_of = |call, e: &Sdk| super::class(call, e, None, None);
+            assert_eq!(class_of(unknown, &error), on_read, "{text}");
+            assert_eq!(class_of(WRITE, &error), on_write, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_was_just_made_may_not_be_seen_yet() {
+        let gone = || service(400, Some("InvalidVpcID.NotFound"), "x");
+        assert_eq!(op_error(WRITE.just_made(), gone()).class, ErrorClass::Busy);
+        assert!(is_not_found(&op_error(WRITE, gone())));
+        assert!(!is_not_found(&op_error(WRITE, service(400, Some("VpcLimitExceeded"), "x"))));
+    }
+
+    #[test]
+    fn an_error_says_what_it_was_about_and_what_to_do() {
+        let denied = op_error(WRITE, service(403, Some("UnauthorizedOperation"), "You are not authorized."));
+        assert_eq!(
+            denied.to_string(),
+            "`ec2:CreateVpc` for VPC 10.0.0.0/16 was refused: You are not authorized (UnauthorizedOperation, request req-1)"
+        );
+        assert_eq!(
+            denied.hint.as_deref(),
+            Some("the caller needs the IAM action `ec2:CreateVpc`, and `ec2:CreateTags` for its ownership tags")
+        );
+        assert_eq!(denied.service.as_deref(), Some("ec2"));
+        let expired = op_error(READ, service(400, Some("ExpiredToken"), "x"));
+        assert_eq!(expired.hint.as_deref(), Some("refresh credentials and `switchback resume`"));
+    }
+
+    #[test]
+    fn no_permission_for_one_thing_is_not_a_lost_identity() {
+        let image = service(401, Some("AuthFailure"), "Not authorized for images: [ami-1]");
+        assert_eq!(op_error(WRITE, image).class, ErrorClass::Permanent);
+    }
+
+    #[test]
+    fn credentials_that_cannot_be_had_pause_the_run() {
+        let missing = CredentialsError::not_loaded("nothing in the chain");
+        assert_eq!(op_error(WRITE, Sdk::construction_failure(missing)).class, ErrorClass::Unavailable);
+        let failed = ConnectorError::other(CredentialsError::provider_error("sso").into(), None);
+        assert_eq!(op_error(WRITE, Sdk::dispatch_failure(failed)).class, ErrorClass::Unavailable);
+    }
+
+    #[test]
+    fn the_fence_speaks_for_itself() {
+        let fence = OpError::new(ErrorClass::Unavailable, "another executor has taken over");
+        assert_eq!(op_error(WRITE, Sdk::construction_failure(fence.clone())), fence);
+    }
+
+    #[test]
+    fn a_long_text_is_cut() {
+        let long = op_error(WRITE, service(403, Some("AccessDenied"), &"é".repeat(5000)));
+        assert!(long.message.chars().count() < LONGEST_TEXT + 100);
+    }
+}

@@ -1,0 +1,156 @@
+//! Ids of AWS resources as types.
+//!
+//! In a stored text each is a plain string. In a JSON Schema each carries `x-switchback-id`, which
+//! says what it is an id of, and the pattern that AWS gives it. So a subnet's id where a VPC's is
+//! wanted is an error of `validate`, whether it is written out or referred to.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use switchback_engine::operation::ParamError;
+
+/// The schema keyword that names what a string is an id of.
+pub const ID_KEYWORD: &str = "x-switchback-id";
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident, $prefix:literal;)*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+            #[serde(transparent)]
+            pub struct $name(String);
+
+            impl $name {
+                /// What every such id begins with.
+                pub const PREFIX: &'static str = $prefix;
+
+                /// The id, as AWS gave it.
+                #[must_use]
+                pub fn new(id: impl Into<String>) -> Self {
+                    Self(id.into())
+                }
+
+                /// The text of the id.
+                #[must_use]
+                pub fn as_str(&self) -> &str {
+                    &self.0
+                }
+
+                /// Adds an error of that field when the text cannot be such an id.
+                pub fn check(&self, field: &str, errors: &mut Vec<ParamError>) {
+                    check(&self.0, $prefix, field, errors);
+                }
+            }
+
+            impl fmt::Display for $name {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.pad(&self.0)
+                }
+            }
+
+            impl JsonSchema for $name {
+                fn inline_schema() -> bool {
+                    true
+                }
+
+                fn schema_name() -> Cow<'static, str> {
+                    stringify!($name).into()
+                }
+
+                fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                    json_schema!({
+                        "type": "string",
+                        "pattern": concat!("^", $prefix, "[0-9a-f]{8,17}$"),
+                        "x-switchback-id": stringify!($name),
+                    })
+                }
+            }
+        )*
+    };
+}
+
+ids! {
+    /// A VPC, `vpc-0a1b2c3d4e5f60718`.
+    VpcId, "vpc-";
+    /// A subnet, `subnet-0a1b2c3d4e5f60718`.
+    SubnetId, "subnet-";
+    /// An internet gateway, `igw-0a1b2c3d4e5f60718`.
+    InternetGatewayId, "igw-";
+    /// A security group, `sg-0a1b2c3d4e5f60718`.
+    SecurityGroupId, "sg-";
+    /// One rule of a security group, `sgr-0a1b2c3d4e5f60718`.
+    SecurityGroupRuleId, "sgr-";
+    /// A list of address ranges, `pl-0a1b2c3d4e5f60718`.
+    PrefixListId, "pl-";
+}
+
+fn check(id: &str, prefix: &str, field: &str, errors: &mut Vec<ParamError>) {
+    let digits = id.strip_prefix(prefix).unwrap_or_default();
+    let hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+    if !(8..=17).contains(&digits.len()) || !digits.chars().all(hex) {
+        errors.push(ParamError::new(field, format!("{id:?} is not an id that begins with `{prefix}`")));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn schema_of<T: JsonSchema>() -> serde_json::Value {
+        schemars::generate::SchemaSettings::draft07().into_generator().into_root_schema_for::<T>().to_value()
+    }
+
+    #[test]
+    fn a_schema_says_what_it_is_an_id_of() {
+        let schema = schema_of::<VpcId>();
+        assert_eq!(schema[ID_KEYWORD], "VpcId");
+        assert_eq!(schema["pattern"], "^vpc-[0-9a-f]{8,17}$");
+        assert_eq!(schema_of::<SecurityGroupRuleId>()["pattern"], "^sgr-[0-9a-f]{8,17}$");
+    }
+
+    #[test]
+    fn a_field_carries_it_inline() {
+        #[derive(JsonSchema)]
+        #[expect(dead_code, reason = "only its schema is looked at")]
+        struct Fields {
+            /// One.
+            one: SubnetId,
+            /// Maybe one.
+            maybe: Option<VpcId>,
+        }
+        let schema = schema_of::<Fields>();
+        assert_eq!(schema["properties"]["one"][ID_KEYWORD], "SubnetId");
+        assert_eq!(schema["properties"]["one"]["description"], "One.");
+        assert_eq!(schema["properties"]["maybe"][ID_KEYWORD], "VpcId");
+        assert_eq!(schema["properties"]["maybe"]["type"], json!(["string", "null"]));
+    }
+
+    #[test]
+    fn a_stored_id_is_a_plain_string() {
+        let id = VpcId::new("vpc-12345678");
+        assert_eq!(serde_json::to_value(&id).unwrap(), json!("vpc-12345678"));
+        assert_eq!(serde_json::from_value::<VpcId>(json!("vpc-12345678")).unwrap(), id);
+    }
+
+    #[test]
+    fn another_kind_of_id_is_noticed() {
+        for (id, fine) in [
+            ("vpc-12345678", true),
+            ("vpc-0a1b2c3d4e5f60718", true),
+            ("subnet-12345678", false),
+            ("vpc-1234567", false),
+            ("vpc-0a1b2c3d4e5f607189", false),
+            ("vpc-1234567G", false),
+            ("vpc-ABCDEF01", false),
+            ("", false),
+        ] {
+            let mut errors = Vec::new();
+            VpcId::new(id).check("vpc_id", &mut errors);
+            assert_eq!(errors.is_empty(), fine, "{id}");
+        }
+    }
+}

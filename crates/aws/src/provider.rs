@@ -1,0 +1,106 @@
+//! AWS as a whole: who is calling, may it do what the plan needs, and what is left of a run.
+
+use aws_sdk_ec2::error::ProvideErrorMetadata;
+use aws_sdk_ec2::types::{ResourceType, Tag, TagSpecification};
+use switchback_engine::operation::BoxFuture;
+use switchback_engine::provider::{Identity, Provider};
+use switchback_model::plan::Plan;
+use switchback_model::record::Leftover;
+use switchback_model::{OpError, OpResult, RunId};
+
+use crate::context::AwsContext;
+use crate::ec2;
+use crate::ec2::subnet::Subnet;
+use crate::errors::{Call, op_error};
+use switchback_engine::Operation;
+
+/// AWS, as the target of one plan.
+#[derive(Debug, Clone)]
+pub struct AwsProvider {
+    context: AwsContext,
+    account: String,
+    tag_prefix: String,
+    makes_subnets: bool,
+}
+
+impl AwsProvider {
+    /// The account that the plan wants, reached through the context. `tag_prefix` is that of the
+    /// ownership tags, `switchback` by default.
+    #[must_use]
+    pub fn new(context: AwsContext, account: impl Into<String>, tag_prefix: impl Into<String>) -> Self {
+        Self { context, account: account.into(), tag_prefix: tag_prefix.into(), makes_subnets: false }
+    }
+
+    /// Asks in the preflight for the permissions that this plan needs, where they can be asked for
+    /// without making anything.
+    #[must_use]
+    pub fn for_plan(mut self, plan: &Plan) -> Self {
+        self.makes_subnets = plan.steps.iter().any(|step| step.op == Subnet::KIND);
+        self
+    }
+
+    async fn identify(&self) -> OpResult<Identity> {
+        let reply = self
+            .context
+            .sts_of_no_step()
+            .get_caller_identity()
+            .send()
+            .await
+            .map_err(|e| op_error(Call::new("sts:GetCallerIdentity", "the caller"), e))?;
+        let (account, caller) = (reply.account().unwrap_or_default(), reply.arn().unwrap_or_default());
+        if account != self.account {
+            return Err(OpError::permanent(format!(
+                "refused: the caller {caller} is in account {account}, the runbook wants {}",
+                self.account
+            ))
+            .with_hint(
+                "use credentials of the account that the runbook names, or name the other one (`--input account=...`)",
+            ));
+        }
+        Ok(Identity { caller: caller.to_owned() })
+    }
+
+    /// Whether a create call with ownership tags would be allowed, by a dry run of `CreateSubnet` in
+    /// a VPC that does not exist.
+    ///
+    /// Permission is checked before existence, so a caller who may not is told so; and where a dry
+    /// run is taken for the real thing (moto's `CreateVpc` is), nothing can be made. A dry run of
+    /// `CreateTags` would ask the wrong question: policies commonly allow it only as a part of a
+    /// create call. That other create calls are denied shows with the call, which has no effect then.
+    async fn may_tag(&self) -> OpResult<()> {
+        let tag = Tag::builder().key(format!("{}:run", self.tag_prefix)).value("preflight").build();
+        let tags = TagSpecification::builder().resource_type(ResourceType::Subnet).tags(tag).build();
+        let ec2 = self.context.ec2_of_no_step();
+        let asked = ec2.create_subnet().vpc_id(NO_VPC).cidr_block("10.0.0.0/24").tag_specifications(tags).dry_run(true);
+        match asked.send().await {
+            Err(e) if e.code() == Some("UnauthorizedOperation") => {
+                Err(op_error(Call::new("ec2:CreateSubnet", "a tagged subnet, as a dry run"), e))
+            }
+            // That there is no such VPC, that it is a dry run, or no reply: the create call will say it.
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The id of no VPC.
+const NO_VPC: &str = "vpc-00000000000000000";
+
+impl Provider for AwsProvider {
+    fn name(&self) -> &'static str {
+        "aws"
+    }
+
+    fn preflight(&self) -> BoxFuture<'_, OpResult<Identity>> {
+        Box::pin(async move {
+            let identity = self.identify().await?;
+            if self.makes_subnets {
+                self.may_tag().await?;
+            }
+            Ok(identity)
+        })
+    }
+
+    fn sweep(&self, run: RunId) -> BoxFuture<'_, OpResult<Vec<Leftover>>> {
+        Box::pin(async move { ec2::sweep(&self.context.ec2_of_no_step(), &self.tag_prefix, run).await })
+    }
+}
