@@ -9,8 +9,8 @@ use std::future::Future;
 use std::pin::Pin;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use switchback_model::facts::Facts;
 use switchback_model::record::{Comparison, Json, Proof};

@@ -16,8 +16,8 @@ use switchback_model::status::State;
 use switchback_model::{OpResult, RunId, StepId};
 
 use crate::journal::Disk;
-pub use crate::rig::{Command, End, Goal, Listener, Rig};
 use crate::rig::Stage;
+pub use crate::rig::{Command, End, Goal, Listener, Rig};
 use crate::world::{Foreign, OnSend, QUIET, World, Write};
 
 /// A step of a test plan.
@@ -182,7 +182,6 @@ impl Lab {
         self.world.on_send(intent_before_effect(self.plan.clone(), disk.clone()));
         Self { rig: Rig { disk, ..self.rig.clone() }, world: self.world.clone() }
     }
-
 }
 
 /// Says what is wrong with a write call that is sent before the record that announces it is
@@ -194,15 +193,15 @@ fn intent_before_effect(plan: Arc<Plan>, disk: Disk) -> OnSend {
             history.replay(&record).ok()?;
         }
         let state = history.status(history.index_of(&StepId::new(slot))?).state;
-        let announced = match (state, write) {
-            (State::CreateStarted, Write::Add { .. } | Write::Put(_)) => true,
-            (
-                State::Created | State::Adopted | State::SettleFailed | State::VerifyFailed,
-                Write::Settle { .. } | Write::Put(_),
-            ) => true,
-            (State::RollbackStarted, Write::Remove { .. } | Write::Put(_)) => true,
-            _ => false,
-        };
+        let announced = matches!(
+            (state, write),
+            (State::CreateStarted, Write::Add { .. } | Write::Put(_))
+                | (
+                    State::Created | State::Adopted | State::SettleFailed | State::VerifyFailed,
+                    Write::Settle { .. } | Write::Put(_),
+                )
+                | (State::RollbackStarted, Write::Remove { .. } | Write::Put(_))
+        );
         (!announced).then(|| format!("`{slot}` is {state} on record, and {write:?} was sent"))
     })
 }

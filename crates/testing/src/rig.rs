@@ -271,4 +271,3 @@ pub enum Goal {
     /// Undone to that step.
     UnwoundTo(&'static str),
 }
-

@@ -1,6 +1,8 @@
 //! The engine against a world in memory: every crash point, every fault, every prefix of a
 //! journal, and properties over generated graphs.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

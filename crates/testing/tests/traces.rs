@@ -1,6 +1,8 @@
 //! The traces that the executable model of DESIGN section 4 prints for each rule that is left
 //! out, as tests: each is the shortest way to lose something if the engine forgot that rule.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

@@ -109,10 +109,7 @@ fn a_missing_input() {
         .says("runbook.yaml:")
         .says("^")
         .says("--input account=");
-    operator
-        .run(&["validate", &path.to_string_lossy(), "--input", "acount=1"])
-        .exits(1)
-        .says("account");
+    operator.run(&["validate", &path.to_string_lossy(), "--input", "acount=1"]).exits(1).says("account");
     operator.run(&["validate", &path.to_string_lossy(), "--input", "account=123456789012"]).exits(0);
 }
 

@@ -12,12 +12,8 @@ fn forward_verified_and_back_to_nothing() {
     operator.apply(&mistersmith()).exits(0);
     let made = operator.world();
     for kind in ["vpc", "subnet", "internet-gateway", "security-group", "security-group-rule"] {
-        let n = made["resources"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .filter(|r| r["kind"] == kind && r["default"] != true)
-            .count();
+        let n =
+            made["resources"].as_array().unwrap().iter().filter(|r| r["kind"] == kind && r["default"] != true).count();
         let wanted = match kind {
             "subnet" | "security-group" => 2,
             "security-group-rule" => 3,

@@ -2,6 +2,8 @@
 //! against an independent emulator. One binary, so that it is linked once.
 
 #![expect(unreachable_pub, reason = "the modules of one test binary share what they have")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+#![expect(clippy::print_stderr, reason = "what is not tested is said")]
 
 mod bad_input;
 mod conformance;

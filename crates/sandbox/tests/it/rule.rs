@@ -170,7 +170,13 @@ async fn a_rule_that_is_modified_keeps_its_id_and_its_tags() {
     let found = aws.ec2.describe_security_group_rules().security_group_rule_ids(id).send().await.unwrap();
     let rule = &found.security_group_rules()[0];
     assert_eq!((rule.from_port(), rule.tags()[0].value()), (Some(2222), Some("a")));
-    aws.ec2.authorize_security_group_ingress().group_id(&group).ip_permissions(tcp(22, "10.0.0.0/8")).send().await.unwrap();
+    aws.ec2
+        .authorize_security_group_ingress()
+        .group_id(&group)
+        .ip_permissions(tcp(22, "10.0.0.0/8"))
+        .send()
+        .await
+        .unwrap();
     refused(change(22, id).send().await, "InvalidPermission.Duplicate");
     refused(change(22, "sgr-00000000").send().await, "InvalidSecurityGroupRuleId.NotFound");
 }
