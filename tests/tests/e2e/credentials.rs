@@ -7,7 +7,8 @@ use crate::support::{Operator, mistersmith};
 #[test]
 fn lost_credentials_pause_the_run_and_unwind_nothing() {
     let operator = Operator::with_sandbox();
-    operator.faults(&json!({ "faults": [{ "action": "CreateSubnet", "effect": { "kind": "expire" } }] }));
+    // The first is the dry run of the preflight.
+    operator.faults(&json!({ "faults": [{ "action": "CreateSubnet", "nth": 2, "effect": { "kind": "expire" } }] }));
     operator.apply(&mistersmith()).exits(4).says("switchback resume");
     let after = operator.world();
     assert_eq!(after["counts"]["vpc"], 1, "nothing was unwound");

@@ -11,8 +11,10 @@ use tokio::time::Instant;
 
 use crate::support::{Operator, mistersmith, pause};
 
-/// Kills of each of the four tests.
+/// Processes killed by each of the four tests.
 const KILLS: u64 = 12;
+/// Attempts to kill: some processes end before their time has come.
+const ATTEMPTS: u64 = 3 * KILLS;
 
 struct Kills {
     operator: Operator,
@@ -22,6 +24,7 @@ struct Kills {
     unwind: Duration,
     start: Value,
     done: Value,
+    killed: u64,
 }
 
 impl Kills {
@@ -35,7 +38,7 @@ impl Kills {
         let begin = Instant::now();
         operator.run(&["unwind", "--all", "--auto-approve"]).exits(0);
         let unwind = begin.elapsed();
-        Self { operator, rng: SmallRng::seed_from_u64(seed), apply, unwind, start, done }
+        Self { operator, rng: SmallRng::seed_from_u64(seed), apply, unwind, start, done, killed: 0 }
     }
 
     /// Starts a command and kills it at a random point of the time that it would take. Whether it was killed, and
@@ -46,7 +49,19 @@ impl Kills {
         let at = of.mul_f64(self.rng.random_range(0.0..1.0));
         pause(u64::try_from(at.as_millis()).unwrap());
         child.kill().expect("it can be killed");
-        child.wait().expect("it ends").code().is_none()
+        let killed = child.wait().expect("it ends").code().is_none();
+        self.killed += u64::from(killed);
+        killed
+    }
+
+    /// The cases, until there were enough kills.
+    fn next(&mut self, case: &mut u64) -> bool {
+        *case += 1;
+        if self.killed >= KILLS {
+            return false;
+        }
+        assert!(*case <= ATTEMPTS, "only {} of {case} processes could be killed in time", self.killed);
+        true
     }
 
     fn kill_apply(&mut self) -> bool {
@@ -78,7 +93,8 @@ impl Kills {
 #[test]
 fn killed_while_applying_then_resumed() {
     let mut kills = Kills::new(1);
-    for case in 0..KILLS {
+    let mut case = 0;
+    while kills.next(&mut case) {
         kills.kill_apply();
         if kills.has_run() {
             kills.finish_forward(case);
@@ -90,7 +106,8 @@ fn killed_while_applying_then_resumed() {
 #[test]
 fn killed_while_applying_then_unwound() {
     let mut kills = Kills::new(2);
-    for case in 0..KILLS {
+    let mut case = 0;
+    while kills.next(&mut case) {
         kills.kill_apply();
         if kills.has_run() {
             kills.finish_back(case);
@@ -101,7 +118,8 @@ fn killed_while_applying_then_unwound() {
 #[test]
 fn killed_while_unwinding_then_unwound() {
     let mut kills = Kills::new(3);
-    for case in 0..KILLS {
+    let mut case = 0;
+    while kills.next(&mut case) {
         kills.operator.apply(&mistersmith()).exits(0);
         let of = kills.unwind;
         if kills.kill(&["unwind", "--all", "--auto-approve"], of) {
@@ -118,7 +136,8 @@ fn killed_while_unwinding_then_unwound() {
 #[test]
 fn killed_again_in_the_recovery() {
     let mut kills = Kills::new(4);
-    for case in 0..KILLS {
+    let mut case = 0;
+    while kills.next(&mut case) {
         kills.kill_apply();
         if !kills.has_run() {
             continue;

@@ -401,10 +401,10 @@ impl Runner {
         cause: UnwindCause,
     ) -> Result<Outcome, ExecError> {
         self.shared.set_direction(Direction::Unwinding);
+        self.announce(Direction::Unwinding, &keep);
         let started = UnwindStarted { target: target.clone(), keep: keep.clone(), cause: cause.clone() };
         self.shared.record_run(started.into())?;
         self.shared.commit(self.journal.as_mut())?;
-        self.announce(Direction::Unwinding, &keep);
 
         let kept: HashSet<StepId> = keep.into_iter().collect();
         let width = self.width();
