@@ -22,6 +22,7 @@ mod forward;
 mod guard;
 mod rescue;
 mod run;
+mod schedule;
 mod shared;
 mod step;
 mod verify;

@@ -16,5 +16,6 @@ mod kills;
 mod lifecycle;
 mod moto;
 mod prefixes;
+mod schema;
 mod support;
 mod world;
