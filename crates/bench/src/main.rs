@@ -76,20 +76,17 @@ fn all(quick: bool) -> Result<(), Failure> {
     for (shape, name, goal) in
         [(Shape::Chain, "chain of 1,000", "0.8"), (Shape::WaitingChain, "chain of 1,000, capture waits", "0.45")]
     {
-        let took = engine::run(&fresh()?, engine::plan(shape, n), true)?;
-        let raw_now = engine::raw_commits(&fresh()?, 2000 / scale)?;
-        for (way, time) in [("forward", took.forward), ("back", took.back)] {
-            let rate = count(n) / time.as_secs_f64();
+        let chains = beside_raw(shape, n, if quick { 3 } else { 9 }, &mut fresh)?;
+        for (way, chain) in [("forward", chains.forward), ("back", chains.back)] {
             let goal = if way == "forward" { format!("at least {goal} steps a raw commit") } else { String::new() };
-            let ratio = rate / raw_now;
             line(
                 &format!("{name}, {way}"),
-                &format!("{rate:.0} steps/s"),
-                &format!("{ratio:.2} steps a raw commit"),
+                &format!("{:.0} steps/s", count(n) / chain.time.as_secs_f64()),
+                &format!("{:.2} steps a raw commit", chain.ratio),
                 &goal,
             );
         }
-        thousand.get_or_insert(took);
+        thousand.get_or_insert(engine::Took { forward: chains.forward.time, back: chains.back.time });
     }
     if let Some(thousand) = thousand {
         let n = 10_000 / scale as usize;
@@ -118,6 +115,43 @@ fn all(quick: bool) -> Result<(), Failure> {
     }
     terraform(root, scale as usize)?;
     programs(root, scale as usize)
+}
+
+/// A chain beside raw commits: the medians of several rounds. A disk's speed changes within
+/// seconds, so each round is compared with the raw commits right before and right after it.
+#[derive(Clone, Copy)]
+struct Beside {
+    time: Duration,
+    /// Steps a raw commit.
+    ratio: f64,
+}
+
+struct Chains {
+    forward: Beside,
+    back: Beside,
+}
+
+fn beside_raw(
+    shape: Shape,
+    n: usize,
+    rounds: usize,
+    fresh: &mut impl FnMut() -> Result<std::path::PathBuf, Failure>,
+) -> Result<Chains, Failure> {
+    let (mut forward, mut back) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let before = engine::raw_commits(&fresh()?, 500)?;
+        let took = engine::run(&fresh()?, engine::plan(shape, n), true)?;
+        let after = engine::raw_commits(&fresh()?, 500)?;
+        let raw = (before + after) / 2.0;
+        let beside = |time: Duration| Beside { time, ratio: count(n) / time.as_secs_f64() / raw };
+        forward.push(beside(took.forward));
+        back.push(beside(took.back));
+    }
+    let median = |mut all: Vec<Beside>| {
+        all.sort_by(|a, b| a.ratio.total_cmp(&b.ratio));
+        all[all.len() / 2]
+    };
+    Ok(Chains { forward: median(forward), back: median(back) })
 }
 
 fn terraform(root: &Path, scale: usize) -> Result<(), Failure> {
