@@ -399,3 +399,112 @@ fn nanoseconds(db: &Db, at: jiff::Timestamp) -> Result<i64, JournalError> {
     i64::try_from(at.as_nanosecond())
         .map_err(|_| failure::other(&db.path, format!("the time {at} is outside of what can be stored")))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use jiff::Timestamp;
+    use switchback_engine::cx::Clock;
+    use switchback_model::record::{Endpoint, FORMAT_VERSION, RolledBack};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::chain::hex_digest;
+    use crate::store::Store;
+
+    struct Fixed;
+
+    impl Clock for Fixed {
+        fn now(&self) -> Timestamp {
+            Timestamp::UNIX_EPOCH
+        }
+    }
+
+    fn journal(folder: &Path) -> (Store, SqliteJournal) {
+        let actor = Actor { user: "op".into(), host: "here".into(), pid: 1, aws_caller: None, binary: "0.1.0".into() };
+        let store = Store::open(folder, Writer { actor, clock: Arc::new(Fixed) }).unwrap();
+        let started = RunStarted {
+            format: FORMAT_VERSION,
+            runbook: "demo".into(),
+            plan_hash: hex_digest("{}"),
+            endpoint: Endpoint::default(),
+        };
+        let journal = store.create_run(RunId::new(Uuid::from_u128(1)), "{}", started, "apply").unwrap();
+        (store, journal)
+    }
+
+    fn drafts(n: usize) -> Vec<Draft> {
+        let draft = |i| Draft {
+            at: Timestamp::UNIX_EPOCH,
+            step: Some(StepId::new(&format!("step{i}"))),
+            generation: Generation::FIRST,
+            direction: Direction::Forward,
+            body: RolledBack {}.into(),
+        };
+        (0..n).map(draft).collect()
+    }
+
+    fn count(store: &Store, journal: &SqliteJournal) -> usize {
+        let mut n = 0;
+        let counted = store.replay(journal.run(), &mut |_| {
+            n += 1;
+            Ok(())
+        });
+        assert_eq!(counted.unwrap(), journal.last());
+        n
+    }
+
+    #[test]
+    fn a_batch_that_fails_leaves_nothing_and_the_next_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, mut journal) = journal(folder.path());
+        journal.append(drafts(3)).unwrap();
+        journal.set_caller("arn:aws:iam::123456789012:user/op");
+        let pages: i64 = journal.db.conn.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+        journal.db.conn.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).unwrap();
+        let error = journal.append(drafts(2000)).unwrap_err();
+        assert!(matches!(error, JournalError::Full { .. }), "{error:?}");
+        assert_eq!(count(&store, &journal), 5);
+        journal.db.conn.query_row("PRAGMA max_page_count = 1000000", [], |_| Ok(())).unwrap();
+        let records = journal.append(drafts(2000)).unwrap();
+        assert_eq!(records[0].seq, Seq(6));
+        assert!(records[0].actor.aws_caller.is_some());
+        assert_eq!(count(&store, &journal), 2005);
+    }
+
+    #[test]
+    fn the_chain_goes_on_from_what_another_process_appended() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, mut journal) = journal(folder.path());
+        journal.append(drafts(1)).unwrap();
+        let db = Db::open(&journal.db.path).unwrap();
+        let approver = Actor { pid: 2, ..(*journal.pen.actor).clone() };
+        let mut other = Pen::new(&db, journal.pen.run.clone(), &approver, journal.pen.head, 0).unwrap();
+        let tx = begin(&db).unwrap();
+        other.write(&db, drafts(2)).unwrap();
+        tx.commit().unwrap();
+        let records = journal.append(drafts(3)).unwrap();
+        assert_eq!(records[0].seq, Seq(6));
+        assert_eq!(store.tail(journal.run(), Some(Seq(3)), 1).unwrap()[0].actor.pid, 2);
+        let mut n = 0;
+        store
+            .replay(journal.run(), &mut |_| {
+                n += 1;
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(n, 8);
+        assert_eq!(store.heads(journal.run()).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn a_time_that_cannot_be_stored_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, mut journal) = journal(folder.path());
+        let mut batch = drafts(2);
+        batch[1].at = Timestamp::MAX;
+        assert!(journal.append(batch).is_err());
+        assert_eq!(count(&store, &journal), 2);
+    }
+}

@@ -8,6 +8,7 @@ mod chain_in_python;
 mod crash;
 mod damage;
 mod executor;
+mod full;
 mod read_only;
 mod round_trip;
 mod support;

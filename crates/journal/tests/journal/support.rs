@@ -170,3 +170,9 @@ pub(crate) fn all(store: &Store, run: RunId) -> Result<Vec<Record>, JournalError
     assert_eq!(last, records.last().map_or(Seq(0), |r| r.seq));
     Ok(records)
 }
+
+/// Says so, loudly, when a test cannot be done on this machine.
+#[expect(clippy::print_stderr, reason = "who reads the test's output must see it")]
+pub(crate) fn skipped(why: &str) {
+    eprintln!("SKIPPED: {why}");
+}
