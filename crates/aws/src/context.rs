@@ -226,3 +226,30 @@ fn agent(cx: Option<&Cx>) -> String {
         None => ours.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        let config =
+            AwsConfig::endpoint("us-east-1", "http://127.0.0.1:1", "AKIA", "hush").with_profile(Some("x".into()));
+        let text = format!("{config:?}");
+        assert!(text.contains("AKIA") && !text.contains("hush"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn the_client_is_built_from_the_configuration() {
+        let config =
+            AwsConfig::endpoint("eu-west-1", "http://127.0.0.1:1", "a", "b").with_quiet(Duration::from_secs(2));
+        let context = AwsContext::new(config).await;
+        assert_eq!((context.region(), context.quiet()), ("eu-west-1", Duration::from_secs(2)));
+        let ec2 = context.ec2_of_no_step();
+        assert_eq!(ec2.config().region().map(|r| r.as_ref()), Some("eu-west-1"));
+        let timeouts = ec2.config().timeout_config().unwrap();
+        assert_eq!(timeouts.connect_timeout(), Some(CONNECT_TIMEOUT));
+        assert_eq!(timeouts.operation_attempt_timeout(), Some(ATTEMPT_TIMEOUT));
+        assert_eq!(ec2.config().retry_config().unwrap().max_attempts(), READ_ATTEMPTS);
+    }
+}

@@ -85,6 +85,12 @@ where
             write!(message, " got a reply with HTTP status {} that cannot be read", status.unwrap_or_default())
         }
         (SdkError::TimeoutError(_), _) => write!(message, " got no reply in time"),
+        _ if is_about_credentials(&error) => {
+            write!(message, " was not sent, for want of credentials: {}", shortened(&root_cause(&error)))
+        }
+        (SdkError::ConstructionFailure(_), _) => {
+            write!(message, " was not sent: {}", shortened(&root_cause(&error)))
+        }
         _ => write!(message, " got no reply: {}", shortened(&root_cause(&error))),
     };
     OpError {
@@ -242,7 +248,9 @@ fn request_id_in<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> 
     error.meta().extra("aws_request_id").map(str::to_owned)
 }
 
+/// In one line, and not too long.
 fn shortened(text: &str) -> String {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match text.char_indices().nth(LONGEST_TEXT) {
         Some((end, _)) => format!("{} ...", &text[..end]),
         None => text.trim_end_matches('.').to_owned(),
@@ -380,7 +388,12 @@ mod tests {
     #[test]
     fn credentials_that_cannot_be_had_pause_the_run() {
         let missing = CredentialsError::not_loaded("nothing in the chain");
-        assert_eq!(op_error(WRITE, Sdk::construction_failure(missing)).class, ErrorClass::Unavailable);
+        let error = op_error(WRITE, Sdk::construction_failure(missing));
+        assert_eq!(error.class, ErrorClass::Unavailable);
+        assert_eq!(
+            error.to_string(),
+            "`ec2:CreateVpc` for VPC 10.0.0.0/16 was not sent, for want of credentials: nothing in the chain"
+        );
         let failed = ConnectorError::other(CredentialsError::provider_error("sso").into(), None);
         assert_eq!(op_error(WRITE, Sdk::dispatch_failure(failed)).class, ErrorClass::Unavailable);
     }

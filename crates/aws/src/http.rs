@@ -157,3 +157,66 @@ fn connector_error(error: legacy::Error) -> ConnectorError {
         ConnectorError::io(error.into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use switchback_model::{ErrorClass, OpError};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use crate::AwsConfig;
+    use crate::AwsContext;
+    use crate::errors::{Call, op_error};
+    use crate::testing::cx;
+
+    async fn delete_at(url: &str) -> OpError {
+        let cx = cx("vpc", AwsConfig::endpoint("us-east-1", url, "a", "b")).await;
+        let ec2 = cx.get::<AwsContext>().unwrap().ec2(&cx);
+        let error = ec2.delete_vpc().vpc_id("vpc-12345678").send().await.unwrap_err();
+        op_error(Call::new("ec2:DeleteVpc", "vpc-12345678"), error)
+    }
+
+    #[tokio::test]
+    async fn what_was_never_sent_is_told_from_what_may_have_been() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let hangs_up = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut some = [0; 16];
+            stream.read_exact(&mut some).await.unwrap();
+        });
+        assert_eq!(delete_at(&url).await.class, ErrorClass::Ambiguous, "hung up on after it was sent");
+        hangs_up.await.unwrap();
+        // The listener is gone with its task.
+        let error = delete_at(&url).await;
+        assert_eq!(error.class, ErrorClass::Transient, "{error}");
+        assert!(error.message.contains("Connection refused"), "{error}");
+        let error = delete_at("https://127.0.0.1:1").await;
+        assert_eq!(error.class, ErrorClass::Transient, "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_used_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let served = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            for _ in 0..2 {
+                let mut request = Vec::new();
+                while !request.ends_with(b"Version=2016-11-15") {
+                    request.push(stream.read_u8().await.unwrap());
+                }
+                let body = "<DescribeVpcsResponse><vpcSet/></DescribeVpcsResponse>";
+                let reply = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+                stream.write_all(reply.as_bytes()).await.unwrap();
+            }
+        });
+        let cx = cx("vpc", AwsConfig::endpoint("us-east-1", url, "a", "b")).await;
+        for _ in 0..2 {
+            // Each call has a client of its own, and all have one pool.
+            let ec2 = cx.get::<AwsContext>().unwrap().ec2(&cx);
+            assert!(ec2.describe_vpcs().send().await.unwrap().vpcs().is_empty());
+        }
+        served.await.unwrap();
+    }
+}

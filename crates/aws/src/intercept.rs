@@ -45,9 +45,12 @@ impl Intercept for WritesOnce {
         "WritesOnce"
     }
 
-    fn read_before_execution(
+    /// Not `read_before_execution`: a client's interceptors get to that before the bag knows which
+    /// call it is.
+    fn read_before_serialization(
         &self,
         _: &BeforeSerializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
         cfg: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         if cfg.load::<Metadata>().is_none_or(|m| is_write(m.name())) {
@@ -195,8 +198,12 @@ fn element(reply: &HttpResponse, name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use aws_smithy_types::body::SdkBody;
+    use switchback_model::{ErrorClass, OpResult};
 
     use super::*;
+    use crate::AwsContext;
+    use crate::errors::{Call, op_error};
+    use crate::testing::{Answer, Script, Watch, watched};
 
     fn reply(headers: &[(&'static str, &'static str)], body: &'static str) -> HttpResponse {
         let mut reply = HttpResponse::new(400.try_into().unwrap(), SdkBody::from(body));
@@ -230,5 +237,96 @@ mod tests {
         let rest = reply(&[("x-amzn-errortype", "AccessDenied:http://x")], "");
         assert_eq!(error_code(&rest).as_deref(), Some("AccessDenied"));
         assert_eq!(error_code(&reply(&[], "<html>")), None);
+    }
+
+    const BUSY: Answer =
+        Answer::Reply(503, "<Response><Errors><Error><Code>Unavailable</Code></Error></Errors></Response>");
+    const NO_VPCS: Answer =
+        Answer::Reply(200, "<DescribeVpcsResponse><requestId>r-9</requestId><vpcSet/></DescribeVpcsResponse>");
+
+    async fn read(cx: &Cx) -> OpResult<()> {
+        let sent = cx.get::<AwsContext>()?.ec2(cx).describe_vpcs().send().await;
+        sent.map(|_| ()).map_err(|e| op_error(Call::new("ec2:DescribeVpcs", "all"), e))
+    }
+
+    async fn write(cx: &Cx) -> OpResult<()> {
+        let sent = cx.get::<AwsContext>()?.ec2(cx).delete_vpc().vpc_id("vpc-12345678").send().await;
+        sent.map(|_| ()).map_err(|e| op_error(Call::new("ec2:DeleteVpc", "vpc-12345678"), e))
+    }
+
+    fn told(watch: &Watch) -> Vec<(String, u32, Option<u16>, Option<String>)> {
+        watch.calls.lock().unwrap().iter().map(|c| (c.operation.clone(), c.attempt, c.status, c.code.clone())).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_is_tried_again_by_the_sdk_and_each_attempt_is_recorded() {
+        let script = Script::new([BUSY, Answer::Reset, NO_VPCS]);
+        let (cx, watch) = watched("vpc", script.config()).await;
+        read(&cx).await.unwrap();
+        let calls = told(&watch);
+        let call =
+            |attempt, status, code: Option<&str>| ("DescribeVpcs".to_owned(), attempt, status, code.map(str::to_owned));
+        assert_eq!(calls, [call(1, Some(503), Some("Unavailable")), call(2, None, None), call(3, Some(200), None)]);
+        let calls = watch.calls.lock().unwrap();
+        assert_eq!(calls[2].service, "ec2");
+        assert_eq!(calls[2].request_id.as_deref(), Some("r-9"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_is_sent_once_whatever_comes_back() {
+        for (answer, class, status) in [
+            (BUSY, ErrorClass::Ambiguous, Some(503)),
+            (Answer::Reset, ErrorClass::Ambiguous, None),
+            (Answer::Silence, ErrorClass::Ambiguous, None),
+            (Answer::Refused, ErrorClass::Transient, None),
+            (Answer::Reply(200, "not xml <"), ErrorClass::Ambiguous, Some(200)),
+        ] {
+            let script = Script::new([answer.clone(), NO_VPCS]);
+            let (cx, watch) = watched("vpc", script.config()).await;
+            let result = write(&cx).await;
+            // A reply without a body of interest is read leniently: an acknowledgement is one.
+            if let Err(error) = &result {
+                assert_eq!(error.class, class, "{answer:?}: {error}");
+            } else {
+                assert!(matches!(answer, Answer::Reply(200, _)), "{answer:?}");
+            }
+            assert_eq!(script.requests(), 1, "{answer:?}");
+            let calls = told(&watch);
+            assert_eq!(calls.len(), 1, "{answer:?}");
+            assert_eq!(calls[0].2, status, "{answer:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_fence_stops_writes_before_they_are_sent_and_lets_reads_through() {
+        let script = Script::new([NO_VPCS]);
+        let (cx, watch) = watched("vpc", script.config()).await;
+        watch.closed.store(true, std::sync::atomic::Ordering::SeqCst);
+        let error = write(&cx).await.unwrap_err();
+        assert_eq!((error.class, error.message.as_str()), (ErrorClass::Unavailable, "another executor has taken over"));
+        assert_eq!(script.requests(), 0);
+        assert!(told(&watch).is_empty(), "what was not sent was not called");
+        read(&cx).await.unwrap();
+        assert_eq!(script.requests(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_is_dropped_is_recorded() {
+        let script = Script::new([Answer::Silence]);
+        let (cx, watch) = watched("vpc", script.config()).await;
+        let limit = Duration::from_secs(3);
+        assert!(tokio::time::timeout(limit, write(&cx)).await.is_err());
+        assert_eq!(told(&watch), [("DeleteVpc".to_owned(), 1, None, None)]);
+        assert_eq!(watch.calls.lock().unwrap()[0].duration_ms, 3000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_user_agent_names_run_and_step() {
+        let script = Script::new([NO_VPCS]);
+        let (cx, _) = watched("subnet[1a]", script.config()).await;
+        read(&cx).await.unwrap();
+        let agents = script.agents.lock().unwrap();
+        let ours = format!(" switchback/{} run/{} step/subnet/1a", env!("CARGO_PKG_VERSION"), cx.run());
+        assert!(agents[0].starts_with("aws-sdk-rust/") && agents[0].ends_with(&ours), "{}", agents[0]);
     }
 }

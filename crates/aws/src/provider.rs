@@ -2,17 +2,17 @@
 
 use aws_sdk_ec2::error::ProvideErrorMetadata;
 use aws_sdk_ec2::types::{ResourceType, Tag, TagSpecification};
+use switchback_engine::Operation;
 use switchback_engine::operation::BoxFuture;
 use switchback_engine::provider::{Identity, Provider};
 use switchback_model::plan::Plan;
 use switchback_model::record::Leftover;
-use switchback_model::{OpError, OpResult, RunId};
+use switchback_model::{ErrorClass, OpError, OpResult, RunId};
 
 use crate::context::AwsContext;
 use crate::ec2;
 use crate::ec2::subnet::Subnet;
 use crate::errors::{Call, op_error};
-use switchback_engine::Operation;
 
 /// AWS, as the target of one plan.
 #[derive(Debug, Clone)]
@@ -76,8 +76,12 @@ impl AwsProvider {
             Err(e) if e.code() == Some("UnauthorizedOperation") => {
                 Err(op_error(Call::new("ec2:CreateSubnet", "a tagged subnet, as a dry run"), e))
             }
-            // That there is no such VPC, that it is a dry run, or no reply: the create call will say it.
-            _ => Ok(()),
+            Err(e) => {
+                let error = op_error(Call::new("ec2:CreateSubnet", "a tagged subnet, as a dry run"), e);
+                // That there is no such VPC, that it is a dry run, or no reply: the create call will say it.
+                if error.class == ErrorClass::Unavailable { Err(error) } else { Ok(()) }
+            }
+            Ok(_) => Ok(()),
         }
     }
 }
@@ -102,5 +106,65 @@ impl Provider for AwsProvider {
 
     fn sweep(&self, run: RunId) -> BoxFuture<'_, OpResult<Vec<Leftover>>> {
         Box::pin(async move { ec2::sweep(&self.context.ec2_of_no_step(), &self.tag_prefix, run).await })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use switchback_model::ErrorClass;
+
+    use super::*;
+    use crate::testing::{Answer, Script};
+
+    const CALLER: Answer = Answer::Reply(
+        200,
+        "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::123456789012:user/ana</Arn>\
+         <UserId>x</UserId><Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>",
+    );
+    async fn provider(account: &str, script: &Script, makes_subnets: bool) -> AwsProvider {
+        let context = AwsContext::new(script.config()).await;
+        AwsProvider { makes_subnets, ..AwsProvider::new(context, account, "switchback") }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_account_is_refused() {
+        let script = Script::new([CALLER]);
+        let error = provider("999999999999", &script, true).await.preflight().await.unwrap_err();
+        assert_eq!(error.class, ErrorClass::Permanent);
+        assert_eq!(
+            error.message,
+            "refused: the caller arn:aws:iam::123456789012:user/ana is in account 123456789012, the runbook wants \
+             999999999999"
+        );
+        assert_eq!(script.requests(), 1, "nothing else is asked");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_refusal_of_the_dry_run_stops_the_plan() {
+        for (status, code, stops) in [
+            (412, "DryRunOperation", false),
+            (400, "InvalidVpcID.NotFound", false),
+            (503, "Unavailable", false),
+            (403, "UnauthorizedOperation", true),
+        ] {
+            let body = format!("<Response><Errors><Error><Code>{code}</Code></Error></Errors></Response>");
+            let script = Script::new([CALLER, Answer::Reply(status, body.leak())]);
+            let asked = provider("123456789012", &script, true).await.preflight().await;
+            assert_eq!(script.requests(), 2, "{code}");
+            match asked {
+                Ok(identity) => {
+                    assert!(!stops, "{code}");
+                    assert_eq!(identity.caller, "arn:aws:iam::123456789012:user/ana");
+                }
+                Err(error) => {
+                    assert!(stops, "{code}");
+                    assert_eq!(error.class, ErrorClass::Permanent);
+                    assert!(error.hint.unwrap().contains("ec2:CreateTags"));
+                }
+            }
+        }
+        let without = Script::new([CALLER]);
+        provider("123456789012", &without, false).await.preflight().await.unwrap();
+        assert_eq!(without.requests(), 1, "a plan without a subnet asks nothing more");
     }
 }

@@ -1,9 +1,17 @@
-//! A `Cx` for the unit tests: keeps what was called and said, and can close its fence.
+//! A `Cx` for the unit tests, which keeps what was called and can close its fence; and an endpoint
+//! that answers as scripted.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
 use jiff::Timestamp;
 use switchback_engine::Cx;
 use switchback_engine::cx::{Clock, Contexts, CxSink, Fence, RunCx};
@@ -63,4 +71,67 @@ pub(crate) async fn watched(step: &str, config: AwsConfig) -> (Cx, Arc<Watch>) {
 /// A step's context.
 pub(crate) async fn cx(step: &str, config: AwsConfig) -> Cx {
     watched(step, config).await.0
+}
+
+/// How a scripted endpoint answers one request.
+#[derive(Debug, Clone)]
+pub(crate) enum Answer {
+    /// With a status and a body.
+    Reply(u16, &'static str),
+    /// No connection stood.
+    Refused,
+    /// The connection broke after the request was sent.
+    Reset,
+    /// Never.
+    Silence,
+}
+
+/// An endpoint that answers as scripted, and keeps the `User-Agent` of each request. What is beyond
+/// the script is a reset.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Script {
+    answers: Arc<Mutex<std::collections::VecDeque<Answer>>>,
+    pub(crate) agents: Arc<Mutex<Vec<String>>>,
+}
+
+impl Script {
+    pub(crate) fn new(answers: impl IntoIterator<Item = Answer>) -> Self {
+        Self { answers: Arc::new(Mutex::new(answers.into_iter().collect())), agents: Arc::default() }
+    }
+
+    /// How to reach it.
+    pub(crate) fn config(&self) -> AwsConfig {
+        AwsConfig::in_process("us-east-1", SharedHttpClient::new(self.clone()))
+    }
+
+    /// How many requests came.
+    pub(crate) fn requests(&self) -> usize {
+        self.agents.lock().unwrap().len()
+    }
+}
+
+impl HttpClient for Script {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for Script {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let agent = request.headers().get("user-agent").unwrap_or_default().to_owned();
+        self.agents.lock().unwrap().push(agent);
+        let answer = self.answers.lock().unwrap().pop_front().unwrap_or(Answer::Reset);
+        HttpConnectorFuture::new(async move {
+            let io = |text: &str| ConnectorError::io(text.into());
+            match answer {
+                Answer::Reply(status, body) => {
+                    let status = status.try_into().map_err(|_| io("no such status"))?;
+                    Ok(HttpResponse::new(status, SdkBody::from(body)))
+                }
+                Answer::Refused => Err(io("refused").never_connected()),
+                Answer::Reset => Err(io("reset")),
+                Answer::Silence => std::future::pending().await,
+            }
+        })
+    }
 }
