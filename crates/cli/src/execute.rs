@@ -127,6 +127,7 @@ impl Signals {
 
     /// The first pauses, the second ends the process.
     async fn watch(mut self, control: Control, told: Arc<Told>, out: Out) {
+        let again = out.clone();
         self.next().await;
         // Said before it is done, so that it is said at all; but the reporter may be held by a
         // pipe that nobody reads, or by a question, and that must hold up neither the pause nor
@@ -139,6 +140,7 @@ impl Signals {
         let _ = tokio::time::timeout(SAY, said).await;
         control.pause();
         self.next().await;
+        again.note("stopped at once; the journal is whole: `switchback resume` or `switchback unwind` goes on");
         // Asked for twice. The kernel frees the run's lock, and the journal resumes.
         std::process::exit(i32::from(exit_code::PAUSED));
     }

@@ -45,6 +45,7 @@ mod failure;
 mod fence;
 mod heads;
 mod lock;
+mod pen;
 mod read;
 mod state;
 mod store;

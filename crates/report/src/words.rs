@@ -65,7 +65,9 @@ pub fn describe(body: &Body) -> Words {
             words(Strong, "unwind finished", format!("at {}{residue}", p.target))
         }
         Body::ForwardStarted(_) => words(Strong, "going forward again", ""),
-        Body::Swept(p) if p.left.is_empty() => words(Good, "swept", "nothing of this run is left"),
+        Body::Swept(p) if p.left.is_empty() => {
+            words(Good, "swept", "nothing is left that this run made and does not keep")
+        }
         Body::Swept(p) => words(Warn, "swept", join(p.left.iter().map(leftover))),
         Body::Paused(p) => words(Warn, "paused", &*p.why),
         Body::Stuck(p) => words(Bad, "stuck", join(p.steps.iter().map(|(step, e)| format!("{step}: {e}")))),

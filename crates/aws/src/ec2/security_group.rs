@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_ec2::types::{ResourceType, SecurityGroup as Described, Vpc};
+use aws_sdk_ec2::types::{ResourceType, SecurityGroup as Described, SecurityGroupRule, Vpc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -78,6 +78,27 @@ fn described(cx: &Cx, params: &Params, group: &Described) -> String {
     format!("{}, {}{}", params.about(), group.group_id().unwrap_or("?"), tags::owner(cx, group.tags()))
 }
 
+/// A group is deleted with the rules in it. Those of this run are gone by now; whoever put others
+/// there loses nothing without being asked.
+async fn refuse_foreign_rules(cx: &Cx, group: &str) -> OpResult<()> {
+    let rules = resource::list::<SecurityGroupRule>(cx, vec![tags::filter("group-id", group)]).await?;
+    let comes_with_the_group = |r: &SecurityGroupRule| {
+        r.is_egress() == Some(true)
+            && r.ip_protocol() == Some("-1")
+            && (r.cidr_ipv4() == Some("0.0.0.0/0") || r.cidr_ipv6() == Some("::/0"))
+    };
+    let foreign: Vec<&str> = rules
+        .iter()
+        .filter(|r| !comes_with_the_group(r) && !tags::are_of_run(cx, r.tags()))
+        .filter_map(SecurityGroupRule::security_group_rule_id)
+        .collect();
+    if foreign.is_empty() {
+        return Ok(());
+    }
+    Err(OpError::drift(format!("{group} holds rules that this run did not make: {}", foreign.join(", ")))
+        .with_hint("remove them, or move them to another group, and `switchback unwind` again"))
+}
+
 impl Operation for SecurityGroup {
     const KIND: &'static str = "aws.ec2.security_group";
     const VERSION: u32 = 1;
@@ -89,7 +110,7 @@ impl Operation for SecurityGroup {
 
     fn facts(&self, _params: &Params) -> Facts {
         let calls = Calls {
-            reads: &["ec2:DescribeSecurityGroups", "ec2:DescribeVpcs"],
+            reads: &["ec2:DescribeSecurityGroupRules", "ec2:DescribeSecurityGroups", "ec2:DescribeVpcs"],
             creates: "ec2:CreateSecurityGroup",
             settles: Vec::new(),
             rolls_back: "ec2:DeleteSecurityGroup",
@@ -155,6 +176,7 @@ impl Operation for SecurityGroup {
                 described(cx, params, &group)
             )));
         }
+        refuse_foreign_rules(cx, id).await?;
         let deleted = client(cx)?.delete_security_group().group_id(id).send().await;
         if !resource::was_there(deleted.map_err(|e| op_error(Call::new("ec2:DeleteSecurityGroup", id), e)))? {
             return Ok(Undo::Nothing);

@@ -1,6 +1,7 @@
 //! `verify [RUN]`: is every step still as it was left? Reads only.
 
 use switchback_engine::executor::verify_run;
+use switchback_model::OpError;
 use switchback_model::status::State;
 use switchback_report::check::{CheckView, StepCheck};
 
@@ -24,7 +25,7 @@ pub(crate) fn run(app: &App, args: &RunArg) -> CommandResult<u8> {
         }
         CommandResult::Ok(verify_run(run, &history, &env).await)
     })?;
-    let steps: Vec<_> = checked
+    let mut steps: Vec<_> = checked
         .steps
         .into_iter()
         .map(|s| match s.result {
@@ -32,6 +33,13 @@ pub(crate) fn run(app: &App, args: &RunArg) -> CommandResult<u8> {
             Err(error) => StepCheck { step: s.step, compared: Vec::new(), error: Some(error) },
         })
         .collect();
+    // What is neither done nor undone may be there, and nothing says how it should be.
+    steps.extend(history.statuses().filter(|(_, s)| !s.state.is_undone() && !s.state.is_done()).map(|(step, s)| {
+        let error = OpError::permanent(format!("it is {} on record: neither done nor undone", s.state))
+            .with_hint("`switchback status` says what can be done");
+        StepCheck { step: step.clone(), compared: Vec::new(), error: Some(error) }
+    }));
+    steps.sort_by_key(|s| history.index_of(&s.step));
     // A step that a person left out is not missing.
     let skipped = history.statuses().filter(|(_, s)| s.state == State::Skipped).count();
     let not_made = history.plan().steps.len().saturating_sub(steps.len() + skipped);

@@ -66,7 +66,7 @@ fn forward_and_back() {
       -         unwind started  to `first`, asked: again
       c[y]      undone
       c[x]      undone
-      -         swept           nothing of this run is left
+      -         swept           nothing is left that this run made and does not keep
     unwound: undone to the checkpoint (2 steps, [took])
     hint: switchback resume [id]  # go on forward
     hint: switchback unwind [id] --all  # go back to the start
@@ -96,7 +96,7 @@ fn forward_and_back() {
       c[x]      undone
       b         undone
       a         undone
-      -         swept           nothing of this run is left
+      -         swept           nothing is left that this run made and does not keep
     unwound: everything is undone (4 steps, [took])
     ");
     assert_snapshot!(place.run("unwind --all --auto-approve"), @r"

@@ -171,6 +171,10 @@ async fn mark_done(run: &StepRun, output: Option<Json>, reason: String) -> Resul
                 ));
             };
             let (verified, seen) = seen_by_verify(run, &output).await?;
+            if !verified {
+                // Nothing of this step is on record, so what was seen is all there is to go by.
+                return refuse(seen);
+            }
             Ok((MarkedDone { reason, output: Some(output), verified }.into(), seen))
         }
         State::CreateStarted | State::CreateFailed => refuse(format!(
@@ -184,12 +188,11 @@ async fn mark_done(run: &StepRun, output: Option<Json>, reason: String) -> Resul
 /// Whether `verify` agrees, and what it saw in words.
 async fn seen_by_verify(run: &StepRun, output: &Json) -> Result<(bool, String), Halt> {
     run.shared.env.registry.get(&run.step().op).map_or(Ok(()), |op| op.check_output(output)).map_err(Halt::Stuck)?;
+    // What a person made is there, so a capture would refuse it; a before-image that says "absent"
+    // is an empty object.
     let before = match run.status().before {
         Some(before) => before,
-        None => {
-            let cx = run.cx();
-            run.bound.capture(&cx).await.map_err(Halt::Stuck)?
-        }
+        None => Json::new(&serde_json::json!({})).map_err(|e| Halt::Stuck(OpError::permanent(e.to_string())))?,
     };
     Ok(match run.verify(&before, Some(output), Expect::Created).await? {
         Ok(verdict) if verdict.holds() => (true, "`verify` agrees".to_owned()),

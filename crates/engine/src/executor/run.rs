@@ -189,6 +189,12 @@ impl Runner {
                 return Ok(None);
             }
         }
+        for (_, error) in &mut reasons {
+            // This run ends here, so what the error advises for a run that has begun does not fit.
+            if error.class == ErrorClass::Unavailable {
+                error.hint = Some("when that is mended, `switchback apply` again".into());
+            }
+        }
         reasons.sort_by_key(|(step, _)| step.as_ref().and_then(|s| self.shared.history().index_of(s)));
         self.shared.record_run(Refused { reasons: reasons.clone() }.into())?;
         Ok(Some(Outcome::Refused { reasons }))

@@ -18,6 +18,9 @@ use crate::cx::{Cx, INTERRUPTED};
 use crate::history::HistoryError;
 use crate::operation::{BoundOperation, Expect, Found, Verdict};
 
+/// How often a wait says that it still waits.
+const SAY_AGAIN: Duration = Duration::from_secs(5);
+
 /// Why a step did not reach its end.
 #[derive(Debug)]
 pub(crate) enum Halt {
@@ -153,12 +156,25 @@ impl StepRun {
         if self.shared.control.stopping().is_some() { Err(Halt::Rested) } else { Ok(()) }
     }
 
-    /// Sleeps until `until`, unless the run is stopping.
+    /// A step that depends on this one and whose rollback a person skipped.
+    fn left_behind(&self) -> Option<StepId> {
+        let history = self.shared.history();
+        let mut dependants = self.shared.plan.steps.iter().enumerate().filter(|(_, s)| s.needs.contains(self.id()));
+        dependants.find(|(i, _)| history.status(*i).state == State::RollbackSkipped).map(|(_, step)| step.id.clone())
+    }
+
+    /// Sleeps until `until`, and says so from time to time, unless the run is stopping.
     pub(crate) async fn sleep_until(&self, until: Instant, doing: &str) -> Result<(), Halt> {
-        self.shared.progress(self.id(), doing);
-        tokio::select! {
-            () = tokio::time::sleep_until(until) => Ok(()),
-            () = self.shared.control.stopped() => Err(Halt::Rested),
+        loop {
+            self.shared.progress(self.id(), doing);
+            let next = until.min(Instant::now() + SAY_AGAIN);
+            tokio::select! {
+                () = tokio::time::sleep_until(next) => {}
+                () = self.shared.control.stopped() => return Err(Halt::Rested),
+            }
+            if Instant::now() >= until {
+                return Ok(());
+            }
         }
     }
 
@@ -242,6 +258,13 @@ impl StepRun {
                 if self.past_deadline() {
                     return Ok(Next::GiveUp(OpError {
                         message: format!("the deadline was reached, still: {}", error.message),
+                        ..error
+                    }));
+                }
+                if let Some(holder) = self.left_behind() {
+                    // It was left on purpose, so waiting for it to go is in vain.
+                    return Ok(Next::GiveUp(OpError {
+                        message: format!("{}; `{holder}`, which was left behind, hangs on it", error.message),
                         ..error
                     }));
                 }

@@ -272,7 +272,7 @@ impl<'a, 'r> Builder<'a, 'r> {
             self.errors.push(
                 Diagnostic::new("plan::refused_param", format!("`{name}`: {message}"))
                     .at(span, "the operation refuses this")
-                    .help(format!("`{}` says what it expects in `switchback ops {}`", op.kind(), op.kind())),
+                    .help(format!("the parameters of `{}` are in the output of `switchback schema`", op.kind())),
             );
         }
     }
