@@ -23,7 +23,7 @@ use std::sync::Arc;
 use rusqlite::{Transaction, TransactionBehavior};
 use switchback_engine::cx::Fence;
 use switchback_engine::journal::{Journal, JournalError};
-use switchback_model::record::{Actor, Body, Direction, Draft, ExecutorStarted, Record, RunStarted};
+use switchback_model::record::{Body, Direction, Draft, ExecutorStarted, Record, RunStarted};
 use switchback_model::{Epoch, Generation, RunId, Seq};
 
 use crate::db::Db;
@@ -226,7 +226,7 @@ mod tests {
     use jiff::Timestamp;
     use switchback_engine::cx::Clock;
     use switchback_model::StepId;
-    use switchback_model::record::{Endpoint, FORMAT_VERSION, RolledBack};
+    use switchback_model::record::{Actor, Endpoint, FORMAT_VERSION, RolledBack};
     use uuid::Uuid;
 
     use super::*;
