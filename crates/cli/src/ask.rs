@@ -64,6 +64,10 @@ impl AskEachStep {
 }
 
 impl Gate for AskEachStep {
+    fn asks(&self) -> bool {
+        !*self.all.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
     fn before_step<'a>(&'a self, step: &'a PlanStep) -> BoxFuture<'a, Decision> {
         let (told, all) = (self.told.clone(), self.all.clone());
         let (shown, question) = (describe(step, &self.registry), format!("{} ({})", step.id, step.op));

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use switchback_model::plan::{Plan, UnresolvedRef};
-use switchback_model::record::{Body, Direction, Endpoint, Json, Record, RunStarted, UnwindCause, UnwindTarget};
+use switchback_model::record::{
+    Body, Direction, Endpoint, Json, Record, RunStarted, UndoneHow, UnwindCause, UnwindTarget,
+};
 use switchback_model::status::{IllegalRecord, State, Status};
 use switchback_model::{Generation, OpError, StepId};
 use thiserror::Error;
@@ -63,6 +65,8 @@ pub struct History {
     cause: Option<UnwindCause>,
     ended: Ended,
     standing: Standing,
+    preflight_passed: bool,
+    disowned: Vec<(usize, Generation)>,
 }
 
 /// A record that does not fit a run's history.
@@ -101,6 +105,8 @@ impl History {
             cause: None,
             ended: Ended::No,
             standing: Standing::Open,
+            preflight_passed: false,
+            disowned: Vec::new(),
         }
     }
 
@@ -122,6 +128,9 @@ impl History {
             self.steps[i]
                 .apply(generation, body)
                 .map_err(|source| HistoryError::Illegal { step: id.clone(), source })?;
+            if matches!(body, Body::Undone(p) if p.how == UndoneHow::Disowned) {
+                self.disowned.push((i, generation));
+            }
             self.order += 1;
             if self.steps[i].state.is_done() {
                 if self.done_at[i] == 0 {
@@ -153,6 +162,7 @@ impl History {
                 self.keep.clear();
                 self.cause = None;
             }
+            Body::PreflightPassed(_) => self.preflight_passed = true,
             Body::Completed(_) => self.ended = Ended::Completed,
             Body::Refused(_) => self.ended = Ended::Refused,
             Body::Paused(p) => self.standing = Standing::Paused { why: p.why.clone() },
@@ -225,6 +235,17 @@ impl History {
     #[must_use]
     pub fn standing(&self) -> &Standing {
         &self.standing
+    }
+
+    /// Everything that could be looked at before the first effect was.
+    #[must_use]
+    pub fn preflight_passed(&self) -> bool {
+        self.preflight_passed
+    }
+
+    /// What a person left behind, of every generation.
+    pub fn disowned(&self) -> impl Iterator<Item = (&StepId, Generation)> {
+        self.disowned.iter().map(|(i, g)| (&self.plan.steps[*i].id, *g))
     }
 
     /// Where the run acts.

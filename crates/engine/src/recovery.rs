@@ -204,20 +204,20 @@ fn keep_up_to(history: &History, plan: &Plan, name: &str) -> Result<Vec<StepId>,
     // Plan order is a topological order within a phase only after sorting, so close to a fixpoint
     // through the dependencies: a step stays only when everything it depends on stays.
     let n = plan.steps.len();
-    let mut keep: Vec<bool> = (0..n).map(|i| history.done_at(i).is_some() && in_scope(i)).collect();
+    let stays = |i: usize| history.done_at(i).is_some() && in_scope(i);
+    let mut keep: Vec<bool> = (0..n).map(|i| stays(i) || history.status(i).state == State::Skipped).collect();
     let mut changed = true;
     while changed {
         changed = false;
         for i in 0..n {
-            let holds =
-                |d: &StepId| history.index_of(d).is_some_and(|j| keep[j] || history.status(j).state == State::Skipped);
+            let holds = |d: &StepId| history.index_of(d).is_some_and(|j| keep[j]);
             if keep[i] && !plan.steps[i].needs.iter().all(holds) {
                 keep[i] = false;
                 changed = true;
             }
         }
     }
-    Ok((0..n).filter(|i| keep[*i]).map(|i| plan.steps[i].id.clone()).collect())
+    Ok((0..n).filter(|i| keep[*i] && stays(*i)).map(|i| plan.steps[i].id.clone()).collect())
 }
 
 /// What recovery will do, for people: only the steps that something is done with.

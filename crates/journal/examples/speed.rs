@@ -84,12 +84,27 @@ fn main() -> Result<(), Failure> {
     }
     drop(journal);
     drop(store);
-    timed("opening", || Ok(drop(Store::open_read_only(&folder.join("state"))?)))?;
+    timed("opening", || {
+        drop(Store::open_read_only(&folder.join("state"))?);
+        Ok(())
+    })?;
     let store = Store::open_read_only(&folder.join("state"))?;
-    timed("runs()", || Ok(drop(store.runs()?)))?;
-    timed("head_counts(), 100,000 steps", || Ok(drop(store.head_counts(run)?)))?;
-    timed("heads(), 100,000 steps", || Ok(drop(store.heads(run)?)))?;
-    timed("tail(), 1000 of 1,000,000", || Ok(drop(store.tail(run, None, 1000)?)))?;
+    timed("runs()", || {
+        drop(store.runs()?);
+        Ok(())
+    })?;
+    timed("head_counts(), 100,000 steps", || {
+        drop(store.head_counts(run)?);
+        Ok(())
+    })?;
+    timed("heads(), 100,000 steps", || {
+        drop(store.heads(run)?);
+        Ok(())
+    })?;
+    timed("tail(), 1000 of 1,000,000", || {
+        drop(store.tail(run, None, 1000)?);
+        Ok(())
+    })?;
     let begin = Instant::now();
     let mut seen = 0_u64;
     store.replay(run, &mut |_| {

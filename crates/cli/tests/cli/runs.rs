@@ -62,8 +62,8 @@ fn forward_and_back() {
     assert_snapshot!(place.run("unwind --to first --auto-approve --reason again"), @r"
     exit 0
     --- stdout
-    unwind [run] of demo: 2 steps to go, 2 need nothing
       -         unwind started  to `first`, asked: again
+    unwind [run] of demo: 2 steps to go, 2 need nothing
       c[y]      undone
       c[x]      undone
       -         swept           nothing is left that this run made and does not keep
@@ -90,8 +90,8 @@ fn forward_and_back() {
     assert_snapshot!(place.run("unwind --all --auto-approve"), @r"
     exit 0
     --- stdout
-    unwind [run] of demo: 4 steps to go
       -         unwind started  to the start, asked
+    unwind [run] of demo: 4 steps to go
       c[y]      undone
       c[x]      undone
       b         undone

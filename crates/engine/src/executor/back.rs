@@ -64,7 +64,7 @@ impl StepRun {
     /// person, unless it is gone by now.
     async fn unless_gone_ask(&self) -> Result<(), Halt> {
         if let Some(from) = self.believable_from() {
-            self.sleep_until(from, "waiting before an equal value is looked at again").await?;
+            self.wait_out(from, "waiting before an equal value is looked at again").await?;
         }
         let before = self.before()?;
         match self.find(&before, false).await? {
@@ -72,7 +72,15 @@ impl StepRun {
                 self.id(),
                 "what is there is equal to ours, but it cannot be proved that this run made it",
             ))),
-            Found::Absent | Found::Foreign { .. } => Ok(()),
+            Found::Absent => Ok(()),
+            // Without a rollback on record: were the value put back, it would be deleted unasked.
+            Found::Foreign { what } => Err(Halt::Stuck(
+                OpError::drift(format!("{what} is there, neither what this run left nor what was there before"))
+                    .with_hint(format!(
+                        "`switchback disown {} --reason ...` leaves it; or put it back as it was and `switchback unwind`",
+                        self.id()
+                    )),
+            )),
         }
     }
 
@@ -80,7 +88,7 @@ impl StepRun {
     /// an equal one since.
     async fn look_before_rollback(&self) -> Result<(), Halt> {
         if let Some(from) = self.believable_from() {
-            self.sleep_until(from, "waiting before the outcome of a rollback is looked up").await?;
+            self.wait_out(from, "waiting before the outcome of a rollback is looked up").await?;
         }
         let before = self.before()?;
         match self.find(&before, false).await? {
@@ -126,7 +134,7 @@ impl StepRun {
                 Ok(Undo::Done) => break,
                 Ok(Undo::Nothing) => match believable_from {
                     Some(from) => {
-                        self.sleep_until(from, "waiting before an absence is believed").await?;
+                        self.wait_out(from, "waiting before an absence is believed").await?;
                         continue;
                     }
                     None => break,

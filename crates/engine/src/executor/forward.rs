@@ -14,8 +14,8 @@ use crate::recovery::{Forward, plan_forward};
 /// How an attempt to create ended.
 enum Attempt {
     Made,
-    /// It may have happened, or a thing of that identity is there.
-    LookUp(OpError),
+    /// It may have happened; or (`true`) a thing of that identity is there.
+    LookUp(OpError, bool),
 }
 
 impl StepRun {
@@ -32,12 +32,12 @@ impl StepRun {
                 }
                 Forward::Capture => {
                     if !self.shared.writes(self.i).captured_here {
-                        self.capture().await?;
+                        self.capture(true).await?;
                     }
                     self.create(resumed).await?;
                 }
                 Forward::Find => {
-                    if !self.adopt_or(resumed).await? {
+                    if !self.adopt_or(resumed, false, true).await? {
                         self.create(resumed).await?;
                     }
                 }
@@ -50,16 +50,17 @@ impl StepRun {
     }
 
     /// Captures and records what was there.
-    pub(crate) async fn capture(&self) -> Result<(), Halt> {
+    pub(crate) async fn capture(&self, patient: bool) -> Result<(), Halt> {
         // A next generation must not take its own older resource, still visible, for a foreign one.
         if let Some(from) = self.believable_from() {
-            self.sleep_until(from, "waiting until the last undo is visible everywhere").await?;
+            self.wait_out(from, "waiting until the last undo is visible everywhere").await?;
         }
         let (mut attempt, mut polls) = (0, 0);
         loop {
             let cx = self.cx();
             let error = match self.call("capture", Access::Read, self.bound.capture(&cx)).await {
                 Ok(before) => return self.record(Captured { before }),
+                Err(e) if e.class == ErrorClass::Busy && !patient => return Err(Halt::Failed(e)),
                 Err(e) => e,
             };
             match self.after_error("capture", Access::Read, error, &mut attempt, &mut polls).await? {
@@ -74,7 +75,7 @@ impl StepRun {
 
     /// Announces and makes the one call that gives the thing its identity, until it is there.
     async fn create(&self, resumed: bool) -> Result<(), Halt> {
-        let mut lost = 0;
+        let (mut lost, mut doubt) = (0, resumed);
         loop {
             self.rest_here()?;
             self.record(CreateStarted { token: self.token.clone(), params: self.params.clone() })?;
@@ -82,8 +83,9 @@ impl StepRun {
             let before = self.before()?;
             match self.attempt_create(&before).await? {
                 Attempt::Made => return Ok(()),
-                Attempt::LookUp(error) => {
-                    if self.adopt_or(resumed).await? {
+                Attempt::LookUp(error, exists) => {
+                    doubt |= !exists;
+                    if self.adopt_or(resumed, exists, doubt).await? {
                         return Ok(());
                     }
                     // Absent: it may be created again, with the before-image on record.
@@ -102,12 +104,12 @@ impl StepRun {
                     self.record(Created { output })?;
                     return Ok(Attempt::Made);
                 }
-                Err(e) if e.class == ErrorClass::AlreadyExists => return Ok(Attempt::LookUp(e)),
+                Err(e) if e.class == ErrorClass::AlreadyExists => return Ok(Attempt::LookUp(e, true)),
                 Err(e) => e,
             };
             match self.after_error("create", Access::Write, error, &mut attempt, &mut polls).await? {
                 Next::Again => {}
-                Next::InDoubt(error) => return Ok(Attempt::LookUp(error)),
+                Next::InDoubt(error) => return Ok(Attempt::LookUp(error, false)),
                 Next::GiveUp(error) => {
                     self.record(CreateFailed { error: error.clone() })?;
                     return Err(Halt::Failed(error));
@@ -117,9 +119,15 @@ impl StepRun {
     }
 
     /// In doubt: adopts what is ours and says `true`; `false` when nothing is there.
-    async fn adopt_or(&self, resumed: bool) -> Result<bool, Halt> {
+    async fn adopt_or(&self, resumed: bool, exists: bool, doubt: bool) -> Result<bool, Halt> {
         let before = self.before()?;
-        match self.find(&before, self.facts.unique).await? {
+        match self.find(&before, self.facts.unique && !exists).await? {
+            // Every call of ours was answered with a refusal, so an equal value is another's.
+            Found::Ours { proof, .. } if exists && !doubt && proof != Proof::Strong => {
+                let error = OpError::foreign("an equal value is there and was not made by this run");
+                self.record(CreateFailed { error: error.clone() })?;
+                Err(Halt::Failed(error))
+            }
             Found::Ours { output, proof } => {
                 // `find` never speaks for a person.
                 let proof = if proof == Proof::Strong { Proof::Strong } else { Proof::Weak };

@@ -51,6 +51,13 @@ pub(super) async fn rescue(setup: Setup, step: &StepId, verb: Rescue, reason: &s
     let Setup { mut journal, history, env, options, observer, gate, control } = setup;
     let i = history.index_of(step).ok_or_else(|| Refusal::UnknownTarget(step.to_string()))?;
     let shared = Arc::new(Shared::new(history, journal.as_ref(), env, options, observer, gate, control));
+    // Leaving a step out must be possible where its parameters are not known.
+    if verb == Rescue::Skip && shared.status(i).state.is_untouched() {
+        let body = Skipped { reason: reason.to_owned() }.into();
+        shared.record(i, shared.status(i).generation, body).map_err(ExecError::Illegal)?;
+        shared.commit(journal.as_mut())?;
+        return Ok(Rescued::Done { state: State::Skipped, seen: "nothing was made".to_owned() });
+    }
     let run = match StepRun::new(shared.clone(), i, true) {
         Ok(run) => run,
         Err(e) => return Ok(Rescued::Refused(e)),
@@ -81,13 +88,16 @@ async fn decide(run: &StepRun, verb: Rescue, reason: &str) -> Result<(Body, Stri
         Rescue::Disown => {
             let provable = !status.weak && !run.may_be_weak();
             match state {
-                State::CreateStarted | State::CreateFailed | State::UndoFailed | State::MarkedDone => {}
+                State::CreateStarted | State::CreateFailed | State::UndoFailed => {}
+                // Before a create was sent nothing of it is ours.
+                State::MarkedDone if !provable || status.params.is_none() => {}
                 State::RollbackStarted if !provable => {}
                 State::Adopted | State::SettleFailed | State::VerifyFailed | State::Verified if status.weak => {}
                 State::Adopted
                 | State::SettleFailed
                 | State::VerifyFailed
                 | State::Verified
+                | State::MarkedDone
                 | State::Created
                 | State::RollbackStarted => {
                     return refuse(format!(
@@ -97,6 +107,8 @@ async fn decide(run: &StepRun, verb: Rescue, reason: &str) -> Result<(Body, Stri
                 }
                 _ => return refuse(format!("step `{}` is {state}: there is nothing to disown", run.id())),
             }
+            // Closing: no write of ours may land on what stays, or after it is gone.
+            run.outlive_unacknowledged().await?;
             let seen = if matches!(state, State::CreateStarted | State::CreateFailed) {
                 let before = run.before()?;
                 match run.find(&before, false).await? {
@@ -131,6 +143,12 @@ async fn adopt(run: &StepRun, reason: String) -> Result<(Body, String), Halt> {
     match status.state {
         State::CreateStarted | State::CreateFailed | State::RollbackStarted | State::UndoFailed => {}
         State::Adopted | State::SettleFailed | State::VerifyFailed | State::Verified if status.weak => {}
+        State::MarkedDone if status.before.is_none() => {
+            return refuse(format!(
+                "step `{}` was never captured, so it is not known what to go back to; undo it by hand, then disown it",
+                run.id()
+            ));
+        }
         State::MarkedDone => {
             let output = run.output()?;
             let seen = seen_by_verify(run, &output).await?.1;
@@ -156,10 +174,11 @@ async fn mark_done(run: &StepRun, output: Option<Json>, reason: String) -> Resul
             Ok((RollbackMarkedDone { reason }.into(), "`switchback unwind` will look whether it is gone".to_owned()))
         }
         State::Created | State::Adopted | State::SettleFailed | State::VerifyFailed => {
-            let output = match output {
-                Some(output) => output,
-                None => run.output()?,
-            };
+            let made = run.output()?;
+            if output.is_some_and(|o| o != made) {
+                return refuse(format!("what step `{}` made is on record, and it is not that", run.id()));
+            }
+            let output = made;
             let (verified, seen) = seen_by_verify(run, &output).await?;
             Ok((MarkedDone { reason, output: Some(output), verified }.into(), seen))
         }

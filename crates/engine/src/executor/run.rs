@@ -28,7 +28,7 @@ use super::step::{Halt, StepRun};
 use super::{ExecError, Setup};
 use crate::history::Ended;
 use crate::journal::Journal;
-use crate::operation::BoxFuture;
+use crate::operation::{BoxFuture, Found};
 use crate::recovery;
 
 /// A run in the hands of this process.
@@ -57,8 +57,8 @@ enum ForwardEnd {
 pub(super) async fn apply(setup: Setup) -> Result<Outcome, ExecError> {
     let mut run = Runner::new(setup);
     run.announce(Direction::Forward, &[]);
-    if let Some(refused) = run.preflight().await? {
-        return run.end(refused);
+    if let Some(outcome) = run.preflight().await? {
+        return Ok(outcome);
     }
     run.forward_then_policy().await
 }
@@ -69,9 +69,15 @@ pub(super) async fn resume(setup: Setup) -> Result<Outcome, ExecError> {
     if run.shared.history().ended() == Ended::PartlyUnwound {
         run.shared.set_direction(Direction::Forward);
         run.shared.record_run(ForwardStarted {}.into())?;
+        run.shared.commit(run.journal.as_mut())?;
     }
     run.announce(Direction::Forward, &[]);
-    if let Some(error) = run.ask_providers().await? {
+    // The process died, or was stopped, before everything was looked at: nothing was done yet.
+    if !run.shared.history().preflight_passed() {
+        if let Some(outcome) = run.preflight().await? {
+            return Ok(outcome);
+        }
+    } else if let Some(error) = run.ask_providers().await? {
         return run.end_refused_or_paused(error);
     }
     run.forward_then_policy().await
@@ -80,7 +86,6 @@ pub(super) async fn resume(setup: Setup) -> Result<Outcome, ExecError> {
 pub(super) async fn unwind(setup: Setup, target: UnwindTarget, cause: UnwindCause) -> Result<Outcome, ExecError> {
     let keep = recovery::plan_unwind(&setup.history, &target)?;
     let mut run = Runner::new(setup);
-    run.refuse_pivots(&keep)?;
     if let Some(error) = run.ask_providers().await? {
         return run.end_refused_or_paused(error);
     }
@@ -159,16 +164,19 @@ impl Runner {
         if let Some(error) = self.ask_providers().await? {
             reasons.push((None, error));
         } else {
-            let known: Vec<usize> =
-                (0..self.shared.plan.steps.len()).filter(|i| self.shared.plan.steps[*i].params.is_known()).collect();
+            let known: Vec<usize> = (0..self.shared.plan.steps.len())
+                .filter(|i| self.shared.plan.steps[*i].params.is_known() && self.shared.status(*i).state.is_untouched())
+                .collect();
+            let mut rested = false;
             let width = self.width();
             let mut next = known.iter().copied();
             let mut running: FuturesUnordered<StepFuture> = FuturesUnordered::new();
             loop {
                 while running.len() < width
+                    && self.shared.control.stopping().is_none()
                     && let Some(i) = next.next()
                 {
-                    running.push(self.start(i, true, |run| async move { run.capture().await }));
+                    running.push(self.start(i, true, |run| async move { run.capture(false).await }));
                 }
                 match self.turn(&mut running).await? {
                     None => break,
@@ -178,9 +186,12 @@ impl Runner {
                     Some((i, Err(Halt::Failed(e) | Halt::Paused(e) | Halt::Stuck(e)))) => {
                         reasons.push((Some(self.shared.plan.steps[i].id.clone()), e));
                     }
-                    Some((_, Err(Halt::Rested))) => {}
+                    Some((_, Err(Halt::Rested))) => rested = true,
                     Some((_, Err(Halt::Illegal(e)))) => return Err(ExecError::Illegal(e)),
                 }
+            }
+            if reasons.is_empty() && (rested || next.next().is_some()) {
+                return self.pause(None, &OpError::permanent("stopped by the operator")).map(Some);
             }
             if reasons.is_empty() {
                 let captured = u32::try_from(known.len()).unwrap_or(u32::MAX);
@@ -197,7 +208,7 @@ impl Runner {
         }
         reasons.sort_by_key(|(step, _)| step.as_ref().and_then(|s| self.shared.history().index_of(s)));
         self.shared.record_run(Refused { reasons: reasons.clone() }.into())?;
-        Ok(Some(Outcome::Refused { reasons }))
+        self.end(Outcome::Refused { reasons }).map(Some)
     }
 
     fn width(&self) -> usize {
@@ -260,6 +271,9 @@ impl Runner {
             ForwardEnd::Stuck(steps) => self.stuck(steps),
             ForwardEnd::Back => {
                 self.shared.control.work_again();
+                if let Err(ExecError::Refused(refusal)) = self.refuse_pivots(&[]).await {
+                    return self.pause(None, &OpError::permanent(refusal.to_string()));
+                }
                 self.back(UnwindTarget::All, Vec::new(), UnwindCause::Asked { reason: None }).await
             }
             ForwardEnd::Failed(i, error) => self.policy(i, error).await,
@@ -281,10 +295,10 @@ impl Runner {
             // The checkpoint was not reached: the start is the nearest one that was.
             Err(_) => (UnwindTarget::All, Vec::new()),
         };
-        if let Err(ExecError::Refused(refusal)) = self.refuse_pivots(&keep) {
+        self.shared.control.work_again();
+        if let Err(ExecError::Refused(refusal)) = self.refuse_pivots(&keep).await {
             return self.pause(Some(i), &OpError::permanent(format!("{error}; {refusal}")));
         }
-        self.shared.control.work_again();
         let cause = UnwindCause::Failed { step: id.clone(), error: error.clone() };
         self.back(target, keep, cause).await
     }
@@ -303,7 +317,8 @@ impl Runner {
         let mut stuck = Vec::new();
         let mut back = false;
         loop {
-            while running.len() < width
+            // While a person is asked nothing is polled, so nothing may be in flight.
+            while running.len() < if self.shared.gate.asks() { 1 } else { width }
                 && self.shared.control.stopping().is_none()
                 && let Some(i) = schedule.next()
             {
@@ -384,15 +399,23 @@ impl Runner {
 
     /// # Errors
     /// When a step that is to be undone cannot be.
-    fn refuse_pivots(&self, keep: &[StepId]) -> Result<(), ExecError> {
+    async fn refuse_pivots(&mut self, keep: &[StepId]) -> Result<(), ExecError> {
         let keep: HashSet<_> = keep.iter().collect();
-        for (i, step) in self.shared.plan.steps.iter().enumerate() {
-            if self.shared.status(i).state.is_undone() || keep.contains(&step.id) {
+        let shared = self.shared.clone();
+        for (i, step) in shared.plan.steps.iter().enumerate() {
+            if shared.status(i).state.is_undone() || keep.contains(&step.id) {
                 continue;
             }
-            if let Ok(run) = StepRun::new(self.shared.clone(), i, false)
-                && let Reversibility::Pivot { why } = run.facts.reversibility
+            if let Ok(run) = StepRun::new(shared.clone(), i, false)
+                && let Reversibility::Pivot { why } = run.facts.reversibility.clone()
             {
+                // In doubt: where it never happened nothing stands in the way.
+                if matches!(shared.status(i).state, State::CreateStarted | State::CreateFailed)
+                    && let Ok(before) = run.before()
+                    && let Ok(Found::Absent | Found::Foreign { .. }) = run.find(&before, false).await
+                {
+                    continue;
+                }
                 return Err(recovery::Refusal::Pivot { step: step.id.clone(), why }.into());
             }
         }
@@ -407,10 +430,10 @@ impl Runner {
         cause: UnwindCause,
     ) -> Result<Outcome, ExecError> {
         self.shared.set_direction(Direction::Unwinding);
-        self.announce(Direction::Unwinding, &keep);
         let started = UnwindStarted { target: target.clone(), keep: keep.clone(), cause: cause.clone() };
         self.shared.record_run(started.into())?;
         self.shared.commit(self.journal.as_mut())?;
+        self.announce(Direction::Unwinding, &keep);
 
         let kept: HashSet<StepId> = keep.into_iter().collect();
         let width = self.width();
@@ -449,6 +472,7 @@ impl Runner {
         if !stuck.is_empty() {
             return self.stuck(stuck);
         }
+        self.shared.commit(self.journal.as_mut())?;
         let left = match self.sweep(&kept).await {
             Ok(left) => left,
             Err(e) => return self.pause(None, &e),
@@ -493,6 +517,7 @@ impl Runner {
     /// Resources that still carry the run's tags and should not be there. Asks again until the
     /// quiet period of the last write is over: tags of deleted things stay visible for a while.
     async fn sweep(&mut self, kept: &HashSet<StepId>) -> Result<Vec<Leftover>, OpError> {
+        let disowned: Vec<_> = self.shared.history().disowned().map(|(step, g)| (step.as_tag_value(), g.0)).collect();
         let expected: HashSet<(String, u32)> = self
             .shared
             .plan
@@ -501,11 +526,10 @@ impl Runner {
             .enumerate()
             .filter_map(|(i, step)| {
                 let status = self.shared.status(i);
-                let stays = kept.contains(&step.id)
-                    || status.state == State::RollbackSkipped
-                    || (status.state == State::Undone && status.disowned);
+                let stays = kept.contains(&step.id) || status.state == State::RollbackSkipped;
                 stays.then(|| (step.id.as_tag_value(), status.generation.0))
             })
+            .chain(disowned)
             .collect();
         let give_up = Instant::now() + self.longest_quiet();
         let mut pause = self.shared.options.busy_poll;

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
 
 use switchback_model::StepId;
+use switchback_model::status::State;
 
 use super::shared::Shared;
 use crate::recovery::{Backward, plan_backward};
@@ -40,8 +41,14 @@ impl Schedule {
                 if !in_scope[i] {
                     continue;
                 }
-                for need in &step.needs {
-                    let Some(j) = history.index_of(need) else { continue };
+                let mut needs: Vec<usize> = step.needs.iter().filter_map(|n| history.index_of(n)).collect();
+                let mut seen: HashSet<usize> = needs.iter().copied().collect();
+                while let Some(j) = needs.pop() {
+                    // What was left out still orders what stands on both sides of it.
+                    if !in_scope[j] && history.status(j).state != State::Verified {
+                        let beyond = plan.steps[j].needs.iter().filter_map(|n| history.index_of(n));
+                        needs.extend(beyond.filter(|n| seen.insert(*n)));
+                    }
                     if in_scope[j] {
                         let (first, then) = if back { (i, j) } else { (j, i) };
                         waiting[first].push(u32::try_from(then).unwrap_or(u32::MAX));

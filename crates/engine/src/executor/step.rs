@@ -2,7 +2,7 @@
 //! the quiet-period rules. Which calls are made is said in [`super::forward`] and [`super::back`].
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -53,7 +53,8 @@ pub(crate) struct StepRun {
     pub generation: Generation,
     pub token: String,
     quiet: Duration,
-    deadline: Instant,
+    /// Put off by every wait for a quiet period: such a wait is ours, not the step's.
+    deadline: Mutex<Instant>,
 }
 
 /// Whether a call may write.
@@ -100,7 +101,7 @@ impl StepRun {
         let time = step.timeout.unwrap_or(if forward { facts.create_deadline } else { facts.rollback_deadline });
         Ok(Self {
             quiet: if facts.quiet.is_zero() { Duration::ZERO } else { shared.quiet_override.unwrap_or(facts.quiet) },
-            deadline: Instant::now() + time,
+            deadline: Mutex::new(Instant::now() + time),
             token: client_token(shared.run, &step.id, generation),
             settles: op.settles(),
             bound,
@@ -125,7 +126,7 @@ impl StepRun {
     }
 
     pub(crate) fn cx(&self) -> Cx {
-        Cx::new(self.shared.run_cx.clone(), self.id().clone(), self.generation, &self.token, self.deadline)
+        Cx::new(self.shared.run_cx.clone(), self.id().clone(), self.generation, &self.token, self.deadline())
     }
 
     pub(crate) fn record(&self, body: impl Into<Body>) -> Result<(), Halt> {
@@ -133,7 +134,11 @@ impl StepRun {
     }
 
     pub(crate) fn past_deadline(&self) -> bool {
-        Instant::now() >= self.deadline
+        Instant::now() >= self.deadline()
+    }
+
+    fn deadline(&self) -> Instant {
+        *lock(&self.deadline)
     }
 
     /// From when on "absent", "foreign", "nothing to undo" and "verify disagrees" are believed.
@@ -178,11 +183,19 @@ impl StepRun {
         }
     }
 
+    /// Waits for the end of a quiet period. The deadline moves with it.
+    pub(crate) async fn wait_out(&self, until: Instant, doing: &str) -> Result<(), Halt> {
+        let start = Instant::now();
+        let waited = self.sleep_until(until, doing).await;
+        *lock(&self.deadline) += start.elapsed();
+        waited
+    }
+
     /// Waits until no write of unknown outcome can land any more (DESIGN section 3, turning and
     /// closing).
     pub(crate) async fn outlive_unacknowledged(&self) -> Result<(), Halt> {
         while let Some(until) = self.unacknowledged_until() {
-            self.sleep_until(until, "waiting until no unanswered write can land any more").await?;
+            self.wait_out(until, "waiting until no unanswered write can land any more").await?;
         }
         self.shared.with_writes(self.i, |w| w.unacknowledged = None);
         Ok(())
@@ -199,7 +212,7 @@ impl StepRun {
         if let Some(service) = service {
             lock(&self.shared.breakers).check(service, Instant::now())?;
         }
-        let result = tokio::time::timeout_at(self.deadline, call).await.unwrap_or_else(|_| {
+        let result = tokio::time::timeout_at(self.deadline(), call).await.unwrap_or_else(|_| {
             let class = if access == Access::Read { ErrorClass::Permanent } else { ErrorClass::Ambiguous };
             Err(OpError::new(class, format!("the deadline was reached during {method}")))
         });
@@ -255,12 +268,6 @@ impl StepRun {
                 Ok(Next::Again)
             }
             ErrorClass::Busy => {
-                if self.past_deadline() {
-                    return Ok(Next::GiveUp(OpError {
-                        message: format!("the deadline was reached, still: {}", error.message),
-                        ..error
-                    }));
-                }
                 if let Some(holder) = self.left_behind() {
                     // It was left on purpose, so waiting for it to go is in vain.
                     return Ok(Next::GiveUp(OpError {
@@ -270,7 +277,14 @@ impl StepRun {
                 }
                 let pause = self.shared.options.busy_poll * (1 << (*polls).min(4));
                 *polls += 1;
-                let until = (Instant::now() + pause).min(self.deadline);
+                let until = Instant::now() + pause;
+                // A call that is made at the deadline would be sent and not be waited for.
+                if until >= self.deadline() {
+                    return Ok(Next::GiveUp(OpError {
+                        message: format!("the deadline was reached, still: {}", error.message),
+                        ..error
+                    }));
+                }
                 self.sleep_until(until, &format!("waiting: {}", error.message)).await?;
                 Ok(Next::Again)
             }
@@ -303,7 +317,7 @@ impl StepRun {
                 Ok(found @ Found::Ours { .. }) => return Ok(found),
                 Ok(Found::Absent) if believe_absence_at_once => return Ok(Found::Absent),
                 Ok(found) => match self.believable_from() {
-                    Some(from) => self.sleep_until(from, "waiting before an absence is believed").await?,
+                    Some(from) => self.wait_out(from, "waiting before an absence is believed").await?,
                     None => return Ok(found),
                 },
                 Err(e) => match self.after_error("find", Access::Read, e, &mut attempt, &mut polls).await? {
@@ -337,7 +351,7 @@ impl StepRun {
                         self.outlive_unacknowledged().await?;
                     } else {
                         let Some(from) = self.believable_from() else { return Ok(Ok(verdict)) };
-                        self.sleep_until(from.min(Instant::now() + pause), "waiting for reads to catch up").await?;
+                        self.wait_out(from.min(Instant::now() + pause), "waiting for reads to catch up").await?;
                         pause *= 2;
                     }
                     continue;
