@@ -269,6 +269,8 @@ impl Harness {
         match ended {
             Ended::Completed => assert_eq!(&self.target.world().await, made, "{case}: resumed = uninterrupted"),
             Ended::Unwound => assert_eq!(self.target.world().await, self.start, "{case}: unwound = start"),
+            // The fault struck in the preflight.
+            Ended::Refused => assert_eq!(self.target.world().await, self.start, "{case}: refused, no effect"),
             other => panic!("{case}: ended as {other:?}"),
         }
     }

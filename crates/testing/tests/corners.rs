@@ -271,6 +271,12 @@ fn marked_done_without_a_before_image_can_never_be_unwound() {
         let r = lab.rescue("a", Rescue::MarkDone { output: Some(out("a", "a")) }).await;
         assert!(matches!(r, Rescued::Done { .. }), "{r:?}");
         lab.execute(&Command::Resume, None).await;
+        lab.execute(&ALL, None).await;
+        lab.rescue("a", Rescue::Adopt).await;
+        lab.execute(&ALL, None).await;
+        for verb in [Rescue::Adopt, Rescue::Disown, Rescue::MarkDone { output: None }, Rescue::Skip] {
+            lab.rescue("a", verb.clone()).await;
+        }
         let end = lab.execute(&ALL, None).await;
         assert!(matches!(end, End::Outcome(Outcome::Unwound { .. })), "{end:?} {:?}", log(&lab));
     });
@@ -295,6 +301,7 @@ fn order_through_a_skipped_step_is_lost() {
         lab.execute(&Command::Resume, None).await;
         lab.execute(&ALL, None).await;
         let l = log(&lab);
+
         let first = |x: &str| l.iter().position(|y| y == x).unwrap();
         let last = |x: &str| l.iter().rposition(|y| y == x).unwrap();
         assert!(
@@ -334,6 +341,7 @@ fn unwind_at_the_gate_goes_past_the_point_of_no_return() {
         with_ops(&mut lab);
         let options = Options { accepted_pivots: vec![StepId::new("p")], ..Options::default() };
         let _ = executor::apply(setup(&lab, "apply", Arc::new(UnwindAt("c")), Control::new(), options)).await;
+
         assert!(!log(&lab).iter().any(|l| l.contains("UnwindStarted")), "{:?}", log(&lab));
     });
 }
@@ -377,6 +385,10 @@ fn sweep_finds_what_a_person_accepted_in_an_older_generation() {
         let snap = w.everything();
         when(&lab, "RolledBack", move |w| w.restore(snap));
         let to = Command::Unwind(UnwindTarget::To("z".into()));
+        lab.execute(&to, None).await;
+        lab.rescue("a", Rescue::Disown).await;
+        lab.execute(&to, None).await;
+        lab.execute(&Command::Resume, None).await;
         let end = lab.execute(&to, None).await;
         assert!(matches!(end, End::Outcome(Outcome::Unwound { .. })), "{end:?}");
     });
@@ -424,7 +436,10 @@ fn a_weak_value_is_deleted_on_retry_without_a_person() {
         lab.execute(&Command::Apply, None).await;
         assert!(lab.history().status(0).weak);
         lab.world.foreign("a", Foreign::Change("third"));
+        lab.execute(&ALL, None).await;
+
         lab.world.foreign("a", Foreign::Change("ours"));
+        lab.execute(&ALL, None).await;
         assert_eq!(lab.world.sins(), Vec::<String>::new(), "{:?}", log(&lab));
     });
 }
@@ -477,6 +492,9 @@ fn mark_done_then_disown_orphans_and_doubles_what_is_provably_ours() {
         lab.world.set_faults([(1, Fault::Denied)]);
         lab.execute(&Command::Apply, None).await;
         assert!(matches!(lab.rescue("a", Rescue::Disown).await, Rescued::Refused(_)), "refused directly");
+        lab.rescue("a", Rescue::MarkDone { output: None }).await;
+        lab.rescue("a", Rescue::Disown).await;
+        lab.execute(&Command::Resume, None).await;
         assert!(lab.world.truth("a").len() < 2, "doubled: {:?}", lab.world.truth("a"));
     });
 }
@@ -488,7 +506,11 @@ fn mark_done_with_another_output_forgets_what_was_made() {
         lab.world.set_faults([(1, Fault::Denied)]);
         lab.execute(&Command::Apply, None).await;
         let _ = lab.rescue("a", Rescue::MarkDone { output: Some(out("by-hand", "a")) }).await;
+
+        lab.execute(&ALL, None).await;
+        lab.rescue("a", Rescue::Adopt).await;
         let _ = lab.execute(&ALL, None).await;
+
         assert!(lab.world.truth("a").is_empty(), "{:?}", log(&lab));
     });
 }
@@ -503,6 +525,7 @@ fn a_pivot_that_was_denied_blocks_every_unwind() {
         with_ops(&mut lab);
         let options = Options { accepted_pivots: vec![StepId::new("p")], ..Options::default() };
         let end = executor::apply(setup(&lab, "apply", Arc::new(AlwaysGo), Control::new(), options)).await;
+
         assert!(matches!(end, Ok(Outcome::FailedAndUnwound { .. })), "{end:?}");
         assert_eq!(lab.world.truth("a"), vec![]);
     });

@@ -75,10 +75,10 @@ fn forward_and_back() {
     assert_snapshot!(place.run("resume"), @r"
     exit 0
     --- stdout
+      -         going forward again
     run [run] of demo: 2 steps to go, 2 done already
       c[x]      recovery        undone: create again, as the next generation
       c[y]      recovery        undone: create again, as the next generation
-      -         going forward again
       c[x]      created
       c[x]      verified
       c[y]      created
