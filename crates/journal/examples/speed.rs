@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use serde_json::json;
 use switchback_engine::cx::Clock;
-use switchback_engine::journal::Journal as _;
+use switchback_engine::journal::{Journal as _, JournalError};
 use switchback_journal::{Store, Writer};
 use switchback_model::record::{
     Actor, Captured, CreateStarted, Created, Direction, Draft, Endpoint, FORMAT_VERSION, Json, RunStarted, Verified,
@@ -118,7 +118,7 @@ fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-fn timed(what: &str, call: impl Fn() -> Result<(), Failure>) -> Result<(), Failure> {
+fn timed<T>(what: &str, call: impl FnOnce() -> Result<T, JournalError>) -> Result<(), Failure> {
     let begin = Instant::now();
     call()?;
     println!("{what:<31} {:>8.2} ms", begin.elapsed().as_secs_f64() * 1e3);

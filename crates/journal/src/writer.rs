@@ -302,7 +302,9 @@ mod tests {
         let approver = Actor { pid: 2, ..(*journal.pen.actor).clone() };
         let mut other = Pen::new(&db, journal.pen.run.clone(), &approver, journal.pen.head, 0).unwrap();
         let tx = begin(&db).unwrap();
-        other.write(&db, drafts(2)).unwrap();
+        let mut approvals = drafts(2);
+        approvals[1].step = Some(StepId::new("theirs"));
+        other.write(&db, approvals).unwrap();
         tx.commit().unwrap();
         let records = journal.append(drafts(3)).unwrap();
         assert_eq!(records[0].seq, Seq(6));
@@ -315,7 +317,10 @@ mod tests {
             })
             .unwrap();
         assert_eq!(n, 8);
-        assert_eq!(store.heads(journal.run()).unwrap().len(), 3);
+        let run = journal.run();
+        assert_eq!(store.heads(run).unwrap().len(), 4);
+        drop(journal);
+        assert_eq!(store.heads(run).unwrap().len(), 4, "what others wrote is in the cache, too");
     }
 
     #[test]

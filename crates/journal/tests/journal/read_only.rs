@@ -54,6 +54,19 @@ fn reading_changes_no_byte_and_makes_no_file() {
 }
 
 #[test]
+fn whoever_closes_last_leaves_log_and_index_to_the_readers() {
+    let state = State::with_run(run_id(1), 1);
+    let files = || state.contents().into_iter().map(|(file, _)| file).collect::<Vec<_>>();
+    let before = files();
+    drop(state.open());
+    assert_eq!(files(), before);
+    drop(state.open().take_run(run_id(1), "resume").unwrap());
+    assert_eq!(files(), before);
+    drop(state.open_read_only());
+    assert_eq!(files(), before);
+}
+
+#[test]
 fn what_is_missing_is_not_made() {
     let state = State::new();
     assert!(matches!(Store::open_read_only(&state.folder()), Err(JournalError::Missing(p)) if p == state.file()));
