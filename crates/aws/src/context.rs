@@ -18,9 +18,10 @@ use aws_smithy_async::rt::sleep::SharedAsyncSleep;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::retry::RetryConfig;
 use switchback_engine::Cx;
+use switchback_engine::provider::CallLog;
 
 use crate::http;
-use crate::intercept::{Bound, Named, WritesOnce};
+use crate::intercept::{Bound, Named, Owner, WritesOnce};
 
 /// How long a connection may take to stand.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -189,19 +190,23 @@ impl AwsContext {
     /// An EC2 client whose calls are fenced and recorded on behalf of the step.
     #[must_use]
     pub fn ec2(&self, cx: &Cx) -> aws_sdk_ec2::Client {
-        let config = self.0.ec2.to_builder().interceptor(Named(agent(Some(cx)))).interceptor(Bound(cx.clone()));
+        let config =
+            self.0.ec2.to_builder().interceptor(Named(agent(Some(cx)))).interceptor(Bound(Owner::Step(cx.clone())));
         aws_sdk_ec2::Client::from_conf(config.build())
     }
 
     /// An EC2 client that is bound to no step, for what is asked of the target as a whole.
-    pub(crate) fn ec2_of_no_step(&self) -> aws_sdk_ec2::Client {
-        aws_sdk_ec2::Client::from_conf(self.0.ec2.to_builder().interceptor(Named(agent(None))).build())
+    pub(crate) fn ec2_of_no_step(&self, calls: CallLog) -> aws_sdk_ec2::Client {
+        let config = self.0.ec2.to_builder().interceptor(Named(agent(None))).interceptor(Bound(Owner::Run(calls)));
+        aws_sdk_ec2::Client::from_conf(config.build())
     }
 
     /// An STS client that is bound to no step.
-    pub(crate) fn sts_of_no_step(&self) -> aws_sdk_sts::Client {
-        let config =
-            aws_sdk_sts::config::Builder::from(&self.0.sdk).interceptor(WritesOnce).interceptor(Named(agent(None)));
+    pub(crate) fn sts_of_no_step(&self, calls: CallLog) -> aws_sdk_sts::Client {
+        let config = aws_sdk_sts::config::Builder::from(&self.0.sdk)
+            .interceptor(WritesOnce)
+            .interceptor(Named(agent(None)))
+            .interceptor(Bound(Owner::Run(calls)));
         aws_sdk_sts::Client::from_conf(config.build())
     }
 
@@ -245,7 +250,7 @@ mod tests {
             AwsConfig::endpoint("eu-west-1", "http://127.0.0.1:1", "a", "b").with_quiet(Duration::from_secs(2));
         let context = AwsContext::new(config).await;
         assert_eq!((context.region(), context.quiet()), ("eu-west-1", Duration::from_secs(2)));
-        let ec2 = context.ec2_of_no_step();
+        let ec2 = context.ec2_of_no_step(switchback_engine::provider::no_log());
         assert_eq!(ec2.config().region().map(|r| r.as_ref()), Some("eu-west-1"));
         let timeouts = ec2.config().timeout_config().unwrap();
         assert_eq!(timeouts.connect_timeout(), Some(CONNECT_TIMEOUT));

@@ -23,6 +23,8 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::{ConfigBag, Storable, StoreReplace};
 use aws_smithy_types::retry::RetryConfig;
 use switchback_engine::Cx;
+use switchback_engine::provider::CallLog;
+use switchback_model::OpResult;
 use switchback_model::record::Called;
 use tokio::time::Instant;
 
@@ -88,14 +90,48 @@ impl Intercept for Named {
     }
 }
 
-/// Of a client that is bound to a step: fence and recorder.
+/// On whose behalf calls are made.
+#[derive(Clone)]
+pub(crate) enum Owner {
+    /// A step's: its writes are fenced.
+    Step(Cx),
+    /// The run's as a whole. It writes nothing: its one "write" is a dry run.
+    Run(CallLog),
+}
+
+impl Owner {
+    fn check_fence(&self) -> OpResult<()> {
+        match self {
+            Self::Step(cx) => cx.check_fence(),
+            Self::Run(_) => Ok(()),
+        }
+    }
+
+    fn called(&self, call: Called) {
+        match self {
+            Self::Step(cx) => cx.called(call),
+            Self::Run(calls) => calls(call),
+        }
+    }
+}
+
+impl std::fmt::Debug for Owner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Step(cx) => cx.fmt(f),
+            Self::Run(_) => f.write_str("Run"),
+        }
+    }
+}
+
+/// Of every client: fence and recorder.
 #[derive(Debug)]
-pub(crate) struct Bound(pub(crate) Cx);
+pub(crate) struct Bound(pub(crate) Owner);
 
 /// An attempt that is under way. Recorded when its end is seen, or else when it is dropped.
 #[derive(Debug)]
 struct Attempt {
-    cx: Cx,
+    owner: Owner,
     began: Instant,
     /// Taken when it is recorded.
     call: Mutex<Option<Called>>,
@@ -117,7 +153,7 @@ impl Attempt {
                 call.code = error_code(reply);
             }
         }
-        self.cx.called(call);
+        self.owner.called(call);
     }
 }
 
@@ -148,7 +184,7 @@ impl Intercept for Bound {
         }
         let attempt = cfg.load::<RequestAttempts>().map_or(1, RequestAttempts::attempts);
         let call = Called { service, operation, request_id: None, status: None, code: None, attempt, duration_ms: 0 };
-        let attempt = Attempt { cx: self.0.clone(), began: Instant::now(), call: Mutex::new(Some(call)) };
+        let attempt = Attempt { owner: self.0.clone(), began: Instant::now(), call: Mutex::new(Some(call)) };
         cfg.interceptor_state().store_put(attempt);
         Ok(())
     }

@@ -4,7 +4,7 @@ use aws_sdk_ec2::error::ProvideErrorMetadata;
 use aws_sdk_ec2::types::{ResourceType, Tag, TagSpecification};
 use switchback_engine::Operation;
 use switchback_engine::operation::BoxFuture;
-use switchback_engine::provider::{Identity, Provider};
+use switchback_engine::provider::{CallLog, Identity, Provider};
 use switchback_model::plan::Plan;
 use switchback_model::record::Leftover;
 use switchback_model::{ErrorClass, OpError, OpResult, RunId};
@@ -39,10 +39,10 @@ impl AwsProvider {
         self
     }
 
-    async fn identify(&self) -> OpResult<Identity> {
+    async fn identify(&self, calls: CallLog) -> OpResult<Identity> {
         let reply = self
             .context
-            .sts_of_no_step()
+            .sts_of_no_step(calls)
             .get_caller_identity()
             .send()
             .await
@@ -67,10 +67,10 @@ impl AwsProvider {
     /// run is taken for the real thing (moto's `CreateVpc` is), nothing can be made. A dry run of
     /// `CreateTags` would ask the wrong question: policies commonly allow it only as a part of a
     /// create call. That other create calls are denied shows with the call, which has no effect then.
-    async fn may_tag(&self) -> OpResult<()> {
+    async fn may_tag(&self, calls: CallLog) -> OpResult<()> {
         let tag = Tag::builder().key(format!("{}:run", self.tag_prefix)).value("preflight").build();
         let tags = TagSpecification::builder().resource_type(ResourceType::Subnet).tags(tag).build();
-        let ec2 = self.context.ec2_of_no_step();
+        let ec2 = self.context.ec2_of_no_step(calls);
         let asked = ec2.create_subnet().vpc_id(NO_VPC).cidr_block("10.0.0.0/24").tag_specifications(tags).dry_run(true);
         match asked.send().await {
             Err(e) if e.code() == Some("UnauthorizedOperation") => {
@@ -94,24 +94,26 @@ impl Provider for AwsProvider {
         "aws"
     }
 
-    fn preflight(&self) -> BoxFuture<'_, OpResult<Identity>> {
+    fn preflight(&self, calls: CallLog) -> BoxFuture<'_, OpResult<Identity>> {
         Box::pin(async move {
-            let identity = self.identify().await?;
+            let identity = self.identify(calls.clone()).await?;
             if self.makes_subnets {
-                self.may_tag().await?;
+                self.may_tag(calls).await?;
             }
             Ok(identity)
         })
     }
 
-    fn sweep(&self, run: RunId) -> BoxFuture<'_, OpResult<Vec<Leftover>>> {
-        Box::pin(async move { ec2::sweep(&self.context.ec2_of_no_step(), &self.tag_prefix, run).await })
+    fn sweep(&self, run: RunId, calls: CallLog) -> BoxFuture<'_, OpResult<Vec<Leftover>>> {
+        Box::pin(async move { ec2::sweep(&self.context.ec2_of_no_step(calls), &self.tag_prefix, run).await })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use switchback_model::ErrorClass;
+
+    use switchback_engine::provider::no_log;
 
     use super::*;
     use crate::testing::{Answer, Script};
@@ -129,7 +131,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn another_account_is_refused() {
         let script = Script::new([CALLER]);
-        let error = provider("999999999999", &script, true).await.preflight().await.unwrap_err();
+        let error = provider("999999999999", &script, true).await.preflight(no_log()).await.unwrap_err();
         assert_eq!(error.class, ErrorClass::Permanent);
         assert_eq!(
             error.message,
@@ -149,7 +151,7 @@ mod tests {
         ] {
             let body = format!("<Response><Errors><Error><Code>{code}</Code></Error></Errors></Response>");
             let script = Script::new([CALLER, Answer::Reply(status, body.leak())]);
-            let asked = provider("123456789012", &script, true).await.preflight().await;
+            let asked = provider("123456789012", &script, true).await.preflight(no_log()).await;
             assert_eq!(script.requests(), 2, "{code}");
             match asked {
                 Ok(identity) => {
@@ -164,7 +166,7 @@ mod tests {
             }
         }
         let without = Script::new([CALLER]);
-        provider("123456789012", &without, false).await.preflight().await.unwrap();
+        provider("123456789012", &without, false).await.preflight(no_log()).await.unwrap();
         assert_eq!(without.requests(), 1, "a plan without a subnet asks nothing more");
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use switchback_engine::Cx;
 use switchback_engine::cx::{CxSink, Fence, RunCx};
 use switchback_engine::executor::{Control, Environment};
+use switchback_engine::provider::no_log;
 use switchback_model::plan::{Plan, PlanStep};
 use switchback_model::record::Called;
 use switchback_model::{ErrorClass, Generation, OpError, OpResult, StepId};
@@ -31,7 +32,7 @@ impl CxSink for ReadOnly {
 pub(crate) async fn look(plan: &Plan, env: &Environment) -> PreflightView {
     let mut view = PreflightView { callers: Vec::new(), captured: 0, later: 0, reasons: Vec::new() };
     for provider in &env.providers {
-        match provider.preflight().await {
+        match provider.preflight(no_log()).await {
             Ok(identity) => view.callers.push(identity.caller),
             Err(e) => view.reasons.push((None, e)),
         }

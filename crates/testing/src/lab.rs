@@ -8,7 +8,7 @@ use serde_json::json;
 use switchback_engine::cx::Contexts;
 use switchback_engine::history::History;
 use switchback_engine::operation::BoxFuture;
-use switchback_engine::provider::{Identity, Provider};
+use switchback_engine::provider::{CallLog, Identity, Provider};
 use switchback_engine::registry::Registry;
 use switchback_model::plan::{OnFailure, OutputRef, PLAN_FORMAT_VERSION, Plan, PlanStep, Policy, Target, Template};
 use switchback_model::record::{Endpoint, Leftover};
@@ -244,14 +244,14 @@ impl Provider for WorldProvider {
         "world"
     }
 
-    fn preflight(&self) -> BoxFuture<'_, OpResult<Identity>> {
+    fn preflight(&self, _calls: CallLog) -> BoxFuture<'_, OpResult<Identity>> {
         Box::pin(async {
             self.world.read("").await?;
             Ok(Identity { caller: "test".into() })
         })
     }
 
-    fn sweep(&self, run: RunId) -> BoxFuture<'_, OpResult<Vec<Leftover>>> {
+    fn sweep(&self, run: RunId, _calls: CallLog) -> BoxFuture<'_, OpResult<Vec<Leftover>>> {
         Box::pin(async move {
             let mut left = Vec::new();
             for step in &self.steps {

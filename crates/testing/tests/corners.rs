@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use switchback_engine::executor::{self, AlwaysGo, Control, Decision, Gate, Options, Rescue, Rescued, Setup};
 use switchback_engine::operation::BoxFuture;
-use switchback_engine::provider::{Identity, Provider};
+use switchback_engine::provider::{CallLog, Identity, Provider};
 use switchback_engine::registry::Registry;
 use switchback_engine::{Cx, Expect, Found, Operation, Undo, Verdict};
 use switchback_model::event::Outcome;
@@ -449,12 +449,12 @@ impl Provider for Watching {
     fn name(&self) -> &'static str {
         "watching"
     }
-    fn preflight(&self) -> BoxFuture<'_, OpResult<Identity>> {
-        self.0.preflight()
+    fn preflight(&self, calls: CallLog) -> BoxFuture<'_, OpResult<Identity>> {
+        self.0.preflight(calls)
     }
-    fn sweep(&self, run: RunId) -> BoxFuture<'_, OpResult<Vec<Leftover>>> {
+    fn sweep(&self, run: RunId, calls: CallLog) -> BoxFuture<'_, OpResult<Vec<Leftover>>> {
         self.2.store(self.1.records().iter().filter(|r| r.body().kind() == "Undone").count() + 1, Ordering::SeqCst);
-        self.0.sweep(run)
+        self.0.sweep(run, calls)
     }
 }
 

@@ -1,6 +1,8 @@
 //! The main use: forward, verified, and back to nothing; and a failed verify that unwinds by
 //! itself.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::support::{Operator, mistersmith, runbook};
@@ -79,4 +81,22 @@ fn a_verify_that_fails_unwinds_by_itself_and_the_journal_says_why() {
     assert!(text("VerifyFailed").is_some_and(|r| r.contains("subnet-that-it-never-is")), "{}", log.out);
     assert!(text("UnwindStarted").is_some_and(|r| r.contains("failed") && r.contains("subnet")), "{}", log.out);
     assert!(text("UnwindFinished").is_some());
+}
+
+#[test]
+fn every_call_is_on_record() {
+    let operator = Operator::with_sandbox();
+    operator.apply(&mistersmith()).exits(0);
+    operator.run(&["unwind", "--all", "--auto-approve"]).exits(0);
+    let mut recorded: BTreeMap<String, u64> = BTreeMap::new();
+    for line in operator.run(&["--json", "log", "--all", "--calls"]).exits(0).out.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        if line["data"]["kind"] == "Called" {
+            *recorded.entry(line["data"]["payload"]["operation"].as_str().unwrap().to_owned()).or_default() += 1;
+        }
+    }
+    let seen: Value = serde_json::from_str(&operator.admin("GET", "calls", "")).unwrap();
+    let seen: BTreeMap<String, u64> = serde_json::from_value(seen["counts"].clone()).unwrap();
+    assert!(seen["CreateVpc"] == 1 && seen["DescribeTags"] > 0, "{seen:?}");
+    assert_eq!(recorded, seen, "the journal has what the cloud has seen, no more and no less");
 }

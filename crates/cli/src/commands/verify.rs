@@ -21,7 +21,7 @@ pub(crate) fn run(app: &App, args: &RunArg) -> CommandResult<u8> {
     let checked = runtime.block_on(async {
         let env = target::environment(app, registry, history.plan(), &history.endpoint(), Purpose::GoOn).await?;
         for provider in &env.providers {
-            provider.preflight().await.map_err(CommandError::from)?;
+            provider.preflight(switchback_engine::provider::no_log()).await.map_err(CommandError::from)?;
         }
         CommandResult::Ok(verify_run(run, &history, &env).await)
     })?;

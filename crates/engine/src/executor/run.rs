@@ -150,7 +150,7 @@ impl Runner {
     /// Who we are, for every target. The error of the first that refuses.
     async fn ask_providers(&mut self) -> Result<Option<OpError>, ExecError> {
         for provider in self.shared.env.providers.clone() {
-            match provider.preflight().await {
+            match provider.preflight(self.shared.call_log()).await {
                 Ok(identity) => self.journal.set_caller(&identity.caller),
                 Err(e) => return Ok(Some(e)),
             }
@@ -536,7 +536,7 @@ impl Runner {
         loop {
             let mut left = Vec::new();
             for provider in &self.shared.env.providers {
-                left.extend(provider.sweep(self.shared.run).await?);
+                left.extend(provider.sweep(self.shared.run, self.shared.call_log()).await?);
             }
             left.retain(|l| !expected.contains(&(l.step.clone(), l.generation)));
             if left.is_empty() || Instant::now() >= give_up {

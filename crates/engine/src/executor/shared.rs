@@ -19,6 +19,7 @@ use super::{Environment, ExecError, Options};
 use crate::cx::{CxSink, RunCx};
 use crate::history::{History, HistoryError};
 use crate::journal::Journal;
+use crate::provider::CallLog;
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic while holding one of these locks cannot leave half a change behind.
@@ -211,6 +212,12 @@ impl Shared {
         self.history().apply(Some(id), generation, &body)?;
         self.core.push(Some(id), generation, body);
         Ok(())
+    }
+
+    /// Calls for the run as a whole become records of the run.
+    pub(crate) fn call_log(&self) -> CallLog {
+        let core = self.core.clone();
+        Arc::new(move |call| core.push(None, Generation::FIRST, call.into()))
     }
 
     /// Queues a record of the run.
