@@ -133,16 +133,21 @@ pub(crate) fn store(
 pub(crate) fn heads(db: &Db, run: &RunRow) -> Result<Vec<StepHead>, JournalError> {
     let failed = |e| db.failed(e);
     let after = folded(db, run)?.map_or(0, |(seq, _)| seq);
-    let newer = fold_after(db, run, after)?;
-    let mut all = BTreeMap::new();
+    let mut newer = fold_after(db, run, after)?;
+    let mut all = Vec::new();
     if after > 0 {
         let mut statement = db
             .conn
-            .prepare_cached("SELECT step, generation, state, seq, at FROM step_heads WHERE run = ?1")
+            .prepare_cached("SELECT step, generation, state, seq, at FROM step_heads WHERE run = ?1 ORDER BY step")
             .map_err(failed)?;
         let mut rows = statement.query([run.id]).map_err(failed)?;
         while let Some(row) = rows.next().map_err(failed)? {
             let text = |i| row.get_ref(i)?.as_str().map_err(rusqlite::Error::from);
+            let step = StepId::new(text(0).map_err(failed)?);
+            if let Some(head) = newer.remove(&step) {
+                all.push(shown(db, step, head)?);
+                continue;
+            }
             let name = text(2).map_err(failed)?;
             let state =
                 State::parse(name).ok_or_else(|| db.corrupt(format!("`step_heads` holds the state {name:?}")))?;
@@ -152,11 +157,16 @@ pub(crate) fn heads(db: &Db, run: &RunRow) -> Result<Vec<StepHead>, JournalError
                 seq: row.get(3).map_err(failed)?,
                 at: row.get(4).map_err(failed)?,
             };
-            all.insert(StepId::new(text(0).map_err(failed)?), head);
+            all.push(shown(db, step, head)?);
         }
     }
-    all.extend(newer);
-    all.into_iter().map(|(step, head)| shown(db, step, head)).collect()
+    if !newer.is_empty() {
+        for (step, head) in newer {
+            all.push(shown(db, step, head)?);
+        }
+        all.sort_by(|a, b| a.step.cmp(&b.step));
+    }
+    Ok(all)
 }
 
 /// How many steps are in each state, of those that have any record.

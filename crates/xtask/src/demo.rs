@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::shell::{Failed, cargo, exit_code, run, workspace};
+use crate::shell::{Failed, exit_code, run, workspace};
 use crate::tools;
 
 const RUNBOOK: &str = "runbooks/mistersmith/runbook.yaml";
@@ -50,7 +50,7 @@ impl Drop for Sandbox {
 
 pub(crate) fn demo() -> Result<(), Failed> {
     tools::c_compiler()?;
-    run(cargo().args(["build", "--workspace", "--bins"]))?;
+    tools::build()?;
     let state = tempfile::tempdir().map_err(|e| Failed(format!("no folder for the demo's state: {e}")))?;
     let sandbox = Sandbox { switchback: built("switchback")?, state };
 

@@ -61,8 +61,7 @@ fn main() -> ExitCode {
 fn test(filter: Option<&str>) -> Result<(), Failed> {
     tools::c_compiler()?;
     let python = tools::python_tools()?;
-    // End-to-end tests start these as processes.
-    run(cargo().args(["build", "--workspace", "--bins"]))?;
+    tools::build()?;
     let mut tests = if tools::has_nextest() {
         let mut tests = cargo();
         tests.args(["nextest", "run", "--workspace"]);

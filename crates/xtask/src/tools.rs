@@ -17,6 +17,12 @@ pub(crate) fn c_compiler() -> Result<(), Failed> {
     install(&["build-essential"])
 }
 
+/// Builds everything, for the demo as for the tests: the dependencies of tests turn on features, so
+/// binaries that are built without them would compile the AWS SDK a second time.
+pub(crate) fn build() -> Result<(), Failed> {
+    run(cargo().args(["build", "--workspace", "--all-targets"]))
+}
+
 /// `cargo nextest` runs tests as processes of their own, all at the same time.
 pub(crate) fn has_nextest() -> bool {
     succeeds(cargo().args(["nextest", "--version"]))

@@ -50,6 +50,21 @@ fn a_journal_that_is_gone_but_for_its_log_is_not_started_anew() {
 }
 
 #[test]
+fn the_log_of_a_journal_that_was_cut_off_is_kept() {
+    // SQLite takes the log of an empty database for leftovers, and deletes it.
+    let state = State::new();
+    let mut journal = state.create(run_id(1));
+    journal.append(step_records("vpc")).unwrap();
+    let log = state.folder().join("journal.db-wal");
+    let before = fs::read(&log).unwrap();
+    assert!(!before.is_empty());
+    std::mem::forget(journal);
+    fs::write(state.file(), b"").unwrap();
+    assert!(matches!(opening(&state), JournalError::Corrupt { .. }));
+    assert_eq!(fs::read(&log).unwrap(), before);
+}
+
+#[test]
 fn a_folder_in_the_journals_place_is_an_error() {
     let state = State::new();
     fs::create_dir_all(state.file()).unwrap();
