@@ -176,6 +176,25 @@ impl Lab {
         Self { rig: Rig { plan, disk, registry: Arc::new(registry), stage, to: None }, world }
     }
 
+    /// A lab with the one step `a` of that kind, which pauses when it fails.
+    #[must_use]
+    pub fn one(kind: &'static str, settles: u32) -> Self {
+        Self::new(&[StepSpec::new("a", kind).settles(settles)], OnFailure::Pause)
+    }
+
+    /// When a record of that kind is committed for the first time, somebody does something.
+    pub fn when(&self, kind: &'static str, act: impl FnOnce(&World) + Send + 'static) {
+        let world = self.world.clone();
+        let mut act = Some(act);
+        self.disk.on_record(Box::new(move |record| {
+            if record.body().kind() == kind
+                && let Some(act) = act.take()
+            {
+                act(&world);
+            }
+        }));
+    }
+
     /// The same world, with a disk that holds only these records.
     #[must_use]
     pub fn with_disk(&self, disk: Disk) -> Self {
@@ -271,6 +290,15 @@ impl Provider for WorldProvider {
             Ok(left)
         })
     }
+}
+
+/// Runs a test on paused time.
+///
+/// # Panics
+/// When this machine lets nobody make a runtime.
+pub fn on_paused_time<T>(test: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    runtime.expect("a runtime").block_on(test)
 }
 
 /// Time passes until nothing late or lagging is left.

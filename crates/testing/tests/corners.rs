@@ -2,8 +2,9 @@
 //! sweeps, and what a process that died in its preflight owes.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use switchback_engine::executor::{self, AlwaysGo, Control, Decision, Gate, Options, Rescue, Rescued, Setup};
@@ -18,29 +19,12 @@ use switchback_model::record::{Json, Leftover, UnwindTarget};
 use switchback_model::status::State;
 use switchback_model::{ErrorClass, OpError, OpResult, RunId, StepId};
 use switchback_testing::journal::CutOff;
-use switchback_testing::lab::{Command, End, Goal, Lab, Listener, StepSpec, let_the_dust_settle};
+use switchback_testing::lab::{Command, End, Goal, Lab, Listener, StepSpec, let_the_dust_settle, on_paused_time};
 use switchback_testing::ops::Params;
 use switchback_testing::world::{Fault, Foreign, World};
 
 const ALL: Command = Command::Unwind(UnwindTarget::All);
 
-fn t(test: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(test);
-}
-fn one(kind: &'static str, settles: u32) -> Lab {
-    Lab::new(&[StepSpec::new("a", kind).settles(settles)], OnFailure::Pause)
-}
-fn when(lab: &Lab, kind: &'static str, act: impl FnOnce(&World) + Send + 'static) {
-    let world = lab.world.clone();
-    let act = Mutex::new(Some(act));
-    lab.disk.on_record(Box::new(move |record| {
-        if record.body().kind() == kind
-            && let Some(act) = act.lock().unwrap().take()
-        {
-            act(&world);
-        }
-    }));
-}
 fn log(lab: &Lab) -> Vec<String> {
     lab.disk
         .records()
@@ -70,7 +54,7 @@ fn out(id: &str, slot: &str) -> Json {
 
 #[test]
 fn a_crash_in_the_preflight_and_resume_acts_without_a_preflight() {
-    t(async {
+    on_paused_time(async {
         for cut in [CutOff::Before(0), CutOff::After(0)] {
             let lab = Lab::new(&[StepSpec::new("a", "tag"), StepSpec::new("b", "name").phase(1)], OnFailure::Unwind);
             lab.world.foreign("b", Foreign::Add("theirs"));
@@ -200,7 +184,7 @@ fn with_ops(lab: &mut Lab) {
 
 #[test]
 fn ctrl_c_in_the_preflight_says_that_it_passed() {
-    t(async {
+    on_paused_time(async {
         let mut lab = Lab::new(&[StepSpec::new("b", "busy").verify_denied()], OnFailure::Pause);
         with_ops(&mut lab);
         let control = Control::new();
@@ -217,7 +201,7 @@ fn ctrl_c_in_the_preflight_says_that_it_passed() {
 
 #[test]
 fn the_preflight_waits_for_what_only_this_run_will_make() {
-    t(async {
+    on_paused_time(async {
         let mut lab = Lab::new(&[StepSpec::new("a", "tag"), StepSpec::new("b", "busy").phase(1)], OnFailure::Pause);
         with_ops(&mut lab);
         let start = tokio::time::Instant::now();
@@ -232,8 +216,8 @@ fn a_timeout_shorter_than_the_quiet_period_forward() {
     for fault in Fault::ALL {
         for goal in [Goal::Completed, Goal::Unwound] {
             let r = std::panic::catch_unwind(|| {
-                t(async {
-                    let mut lab = one("tag", 1);
+                on_paused_time(async {
+                    let mut lab = Lab::one("tag", 1);
                     change_plan(&mut lab, |s| s.timeout = Some(Duration::from_secs(5)));
                     lab.world.set_faults([(0, fault)]);
                     lab.execute(&Command::Apply, None).await;
@@ -248,8 +232,8 @@ fn a_timeout_shorter_than_the_quiet_period_forward() {
 
 #[test]
 fn closing_wait_eats_the_deadline_and_fails_a_good_step() {
-    t(async {
-        let mut lab = one("tag", 1);
+    on_paused_time(async {
+        let mut lab = Lab::one("tag", 1);
         change_plan(&mut lab, |s| s.timeout = Some(Duration::from_secs(9)));
         // The settle's reply is lost, its effect happened; everything is fine.
         lab.world.set_faults([(1, Fault::LostAfter)]);
@@ -260,7 +244,7 @@ fn closing_wait_eats_the_deadline_and_fails_a_good_step() {
 
 #[test]
 fn marked_done_without_a_before_image_can_never_be_unwound() {
-    t(async {
+    on_paused_time(async {
         let mut lab =
             Lab::new(&[StepSpec::new("z", "tag"), StepSpec::new("a", "upsert").uses(&["z"])], OnFailure::Pause);
         lab.rig.to = Some(StepId::new("z"));
@@ -284,7 +268,7 @@ fn marked_done_without_a_before_image_can_never_be_unwound() {
 
 #[test]
 fn order_through_a_skipped_step_is_lost() {
-    t(async {
+    on_paused_time(async {
         let mut lab = Lab::new(
             &[StepSpec::new("a", "tag").settles(3), StepSpec::new("b", "tag"), StepSpec::new("c", "tag")],
             OnFailure::Pause,
@@ -314,7 +298,7 @@ fn order_through_a_skipped_step_is_lost() {
 
 #[test]
 fn skip_is_refused_where_parameters_are_unknown() {
-    t(async {
+    on_paused_time(async {
         let lab = Lab::new(&[StepSpec::new("a", "tag"), StepSpec::new("b", "tag").uses(&["a"])], OnFailure::Pause);
         lab.world.set_faults([(0, Fault::Denied)]);
         lab.execute(&Command::Apply, None).await;
@@ -333,7 +317,7 @@ impl Gate for UnwindAt {
 
 #[test]
 fn unwind_at_the_gate_goes_past_the_point_of_no_return() {
-    t(async {
+    on_paused_time(async {
         let mut lab = Lab::new(
             &[StepSpec::new("a", "tag"), StepSpec::new("p", "pivot").phase(1), StepSpec::new("c", "tag").phase(2)],
             OnFailure::Pause,
@@ -348,9 +332,9 @@ fn unwind_at_the_gate_goes_past_the_point_of_no_return() {
 
 #[test]
 fn a_clean_already_exists_is_not_adopted() {
-    t(async {
-        let lab = one("value", 0);
-        when(&lab, "Captured", |w| w.foreign("a", Foreign::Add("ours")));
+    on_paused_time(async {
+        let lab = Lab::one("value", 0);
+        lab.when("Captured", |w| w.foreign("a", Foreign::Add("ours")));
         let end = lab.execute(&Command::Apply, None).await;
         assert!(
             !log(&lab).iter().any(|l| l == "a Adopted"),
@@ -362,8 +346,8 @@ fn a_clean_already_exists_is_not_adopted() {
 
 #[test]
 fn disown_closes_while_a_create_can_still_land() {
-    t(async {
-        let lab = one("value", 0);
+    on_paused_time(async {
+        let lab = Lab::one("value", 0);
         lab.world.set_faults([(0, Fault::CrashLate)]);
         lab.execute(&Command::Apply, None).await;
         lab.world.foreign("a", Foreign::Add("ours"));
@@ -377,13 +361,13 @@ fn disown_closes_while_a_create_can_still_land() {
 
 #[test]
 fn sweep_finds_what_a_person_accepted_in_an_older_generation() {
-    t(async {
+    on_paused_time(async {
         let lab = Lab::new(&[StepSpec::new("z", "tag"), StepSpec::new("a", "tag").uses(&["z"])], OnFailure::Pause);
         lab.execute(&Command::Apply, None).await;
         // The rollback is done; ours is seen again (lag of more than the quiet period, a restore ...) and accepted.
         let w = lab.world.clone();
         let snap = w.everything();
-        when(&lab, "RolledBack", move |w| w.restore(snap));
+        lab.when("RolledBack", move |w| w.restore(snap));
         let to = Command::Unwind(UnwindTarget::To("z".into()));
         lab.execute(&to, None).await;
         lab.rescue("a", Rescue::Disown).await;
@@ -408,7 +392,7 @@ impl Gate for Coffee {
 
 #[test]
 fn a_question_freezes_the_steps_in_flight() {
-    t(async {
+    on_paused_time(async {
         // s (100 s of settling, deadline 300 s) runs; q finishes, and x, which needs q, is asked about for 10 minutes.
         let mut lab = Lab::new(
             &[StepSpec::new("s", "slow"), StepSpec::new("q", "tag"), StepSpec::new("x", "tag").uses(&["q"])],
@@ -429,9 +413,9 @@ fn a_question_freezes_the_steps_in_flight() {
 
 #[test]
 fn a_weak_value_is_deleted_on_retry_without_a_person() {
-    t(async {
-        let lab = one("value", 0);
-        when(&lab, "Captured", |w| w.foreign("a", Foreign::Add("ours")));
+    on_paused_time(async {
+        let lab = Lab::one("value", 0);
+        lab.when("Captured", |w| w.foreign("a", Foreign::Add("ours")));
         lab.world.set_faults([(0, Fault::LostBefore)]);
         lab.execute(&Command::Apply, None).await;
         assert!(lab.history().status(0).weak);
@@ -460,8 +444,8 @@ impl Provider for Watching {
 
 #[test]
 fn undone_is_held_back_across_the_sweep() {
-    t(async {
-        let lab = one("tag", 0);
+    on_paused_time(async {
+        let lab = Lab::one("tag", 0);
         lab.execute(&Command::Apply, None).await;
         let seen = Arc::new(AtomicUsize::new(0));
         let mut s = setup(&lab, "unwind", Arc::new(AlwaysGo), Control::new(), Options::default());
@@ -475,7 +459,7 @@ fn undone_is_held_back_across_the_sweep() {
 
 #[test]
 fn what_is_there_cannot_be_marked_done_after_capture_failed() {
-    t(async {
+    on_paused_time(async {
         let lab = Lab::new(&[StepSpec::new("z", "tag"), StepSpec::new("a", "value").uses(&["z"])], OnFailure::Pause);
         lab.world.foreign("a", Foreign::Add("ours"));
         lab.execute(&Command::Apply, None).await;
@@ -487,8 +471,8 @@ fn what_is_there_cannot_be_marked_done_after_capture_failed() {
 
 #[test]
 fn mark_done_then_disown_orphans_and_doubles_what_is_provably_ours() {
-    t(async {
-        let lab = one("tag", 1);
+    on_paused_time(async {
+        let lab = Lab::one("tag", 1);
         lab.world.set_faults([(1, Fault::Denied)]);
         lab.execute(&Command::Apply, None).await;
         assert!(matches!(lab.rescue("a", Rescue::Disown).await, Rescued::Refused(_)), "refused directly");
@@ -501,8 +485,8 @@ fn mark_done_then_disown_orphans_and_doubles_what_is_provably_ours() {
 
 #[test]
 fn mark_done_with_another_output_forgets_what_was_made() {
-    t(async {
-        let lab = one("tag", 1);
+    on_paused_time(async {
+        let lab = Lab::one("tag", 1);
         lab.world.set_faults([(1, Fault::Denied)]);
         lab.execute(&Command::Apply, None).await;
         let _ = lab.rescue("a", Rescue::MarkDone { output: Some(out("by-hand", "a")) }).await;
@@ -517,7 +501,7 @@ fn mark_done_with_another_output_forgets_what_was_made() {
 
 #[test]
 fn a_pivot_that_was_denied_blocks_every_unwind() {
-    t(async {
+    on_paused_time(async {
         let mut lab = Lab::new(
             &[StepSpec::new("a", "tag"), StepSpec::new("p", "pivot").phase(1).never_right()],
             OnFailure::Unwind,
@@ -533,9 +517,9 @@ fn a_pivot_that_was_denied_blocks_every_unwind() {
 
 #[test]
 fn already_exists_while_reads_lag_pauses() {
-    t(async {
-        let lab = one("name", 0);
-        when(&lab, "Created", |_| {});
+    on_paused_time(async {
+        let lab = Lab::one("name", 0);
+        lab.when("Created", |_| {});
         lab.world.set_faults([(0, Fault::CrashAfter)]);
         lab.execute(&Command::Apply, None).await;
         lab.world.lag("a");

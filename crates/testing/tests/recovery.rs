@@ -12,7 +12,7 @@ use switchback_model::plan::OnFailure;
 use switchback_model::record::UnwindTarget;
 use switchback_model::status::State;
 use switchback_testing::journal::{CutOff, Disk};
-use switchback_testing::lab::{Command, End, Goal, Lab, StepSpec, lab_run, let_the_dust_settle};
+use switchback_testing::lab::{Command, End, Goal, Lab, StepSpec, lab_run, let_the_dust_settle, on_paused_time};
 use switchback_testing::world::Fault;
 
 type Picture = BTreeMap<String, Vec<(bool, String, u32)>>;
@@ -27,10 +27,6 @@ fn every_kind() -> Vec<StepSpec> {
         StepSpec::new("e", "upsert").uses(&["c"]).settles(1).phase(1),
         StepSpec::new("f", "tag").phase(1),
     ]
-}
-
-fn paused() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
 }
 
 /// The pictures of the world before and after an uninterrupted run.
@@ -56,7 +52,7 @@ async fn check_end(lab: &Lab, goal: Goal, start: &Picture, done: &Picture, case:
 
 #[test]
 fn forward_and_back_without_any_fault() {
-    paused().block_on(async {
+    on_paused_time(async {
         let steps = every_kind();
         let (start, done) = start_and_end(&steps).await;
         assert_ne!(start, done);
@@ -70,7 +66,7 @@ fn forward_and_back_without_any_fault() {
 
 #[test]
 fn a_failed_verify_unwinds_by_itself() {
-    paused().block_on(async {
+    on_paused_time(async {
         let mut steps = every_kind();
         steps[5] = StepSpec::new("f", "tag").phase(1).never_right();
         let lab = Lab::new(&steps, OnFailure::Unwind);
@@ -87,7 +83,7 @@ fn a_failed_verify_unwinds_by_itself() {
 /// resumed, or unwound.
 #[test]
 fn every_commit_is_a_crash_point() {
-    paused().block_on(async {
+    on_paused_time(async {
         let steps = every_kind();
         let (start, done) = start_and_end(&steps).await;
         let lab = Lab::new(&steps, OnFailure::Pause);
@@ -110,7 +106,7 @@ fn every_commit_is_a_crash_point() {
 /// The same while unwinding: it goes on to the start, and a resume is refused.
 #[test]
 fn every_commit_of_an_unwind_is_a_crash_point() {
-    paused().block_on(async {
+    on_paused_time(async {
         let steps = every_kind();
         let (start, done) = start_and_end(&steps).await;
         let lab = Lab::new(&steps, OnFailure::Pause);
@@ -134,7 +130,7 @@ fn every_commit_of_an_unwind_is_a_crash_point() {
 /// Every fault at every write call, forward; then resumed, or unwound.
 #[test]
 fn every_fault_at_every_call() {
-    paused().block_on(async {
+    on_paused_time(async {
         let steps = every_kind();
         let (start, done) = start_and_end(&steps).await;
         let lab = Lab::new(&steps, OnFailure::Pause);
@@ -161,7 +157,7 @@ fn every_fault_at_every_call() {
 /// Every fault at every write call of the unwind.
 #[test]
 fn every_fault_at_every_call_of_an_unwind() {
-    paused().block_on(async {
+    on_paused_time(async {
         let steps = every_kind();
         let (start, done) = start_and_end(&steps).await;
         let lab = Lab::new(&steps, OnFailure::Pause);
@@ -185,7 +181,7 @@ fn every_fault_at_every_call_of_an_unwind() {
 /// next generation; that, too, can be unwound.
 #[test]
 fn a_second_generation() {
-    paused().block_on(async {
+    on_paused_time(async {
         let steps = every_kind();
         let (start, done) = start_and_end(&steps).await;
         let lab = Lab::new(&steps, OnFailure::Pause);
@@ -221,7 +217,7 @@ async fn filmed(commands: &[Command]) -> (Lab, Vec<switchback_testing::world::Ev
 /// unfinished unwind: unwind, and resume is refused.
 #[test]
 fn every_prefix_of_a_journal() {
-    paused().block_on(async {
+    on_paused_time(async {
         let (start, done) = start_and_end(&every_kind()).await;
         let all = UnwindTarget::All;
         let to = |s: &str| UnwindTarget::To(s.into());
@@ -307,7 +303,7 @@ proptest! {
         goal in prop_oneof![Just(Goal::Completed), Just(Goal::Unwound)],
         unwinds in any::<bool>(),
     ) {
-        paused().block_on(async {
+        on_paused_time(async {
             let (start, done) = start_and_end(&steps).await;
             let lab = Lab::new(&steps, if unwinds { OnFailure::Unwind } else { OnFailure::Pause });
             lab.world.set_faults(faults.clone());

@@ -1,8 +1,6 @@
 //! The traces that the executable model of DESIGN section 4 prints for each rule that is left
 //! out, as tests: each is the shortest way to lose something if the engine forgot that rule.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
-
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,33 +12,10 @@ use switchback_model::plan::OnFailure;
 use switchback_model::record::UnwindTarget;
 use switchback_model::status::State;
 use switchback_testing::journal::CutOff;
-use switchback_testing::lab::{Command, End, Goal, Lab, StepSpec, let_the_dust_settle};
-use switchback_testing::world::{Fault, Foreign, World};
+use switchback_testing::lab::{Command, End, Goal, Lab, StepSpec, let_the_dust_settle, on_paused_time};
+use switchback_testing::world::{Fault, Foreign};
 
 const ALL: Command = Command::Unwind(UnwindTarget::All);
-
-/// Runs on paused time.
-fn on_paused_time(test: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(test);
-}
-
-/// A lab with the one step `a` of that kind.
-fn one(kind: &'static str, settles: u32) -> Lab {
-    Lab::new(&[StepSpec::new("a", kind).settles(settles)], OnFailure::Pause)
-}
-
-/// When a record of that kind is committed for the first time, somebody does something.
-fn when(lab: &Lab, kind: &'static str, act: impl FnOnce(&World) + Send + 'static) {
-    let world = lab.world.clone();
-    let act = Mutex::new(Some(act));
-    lab.disk.on_record(Box::new(move |record| {
-        if record.body().kind() == kind
-            && let Some(act) = act.lock().unwrap().take()
-        {
-            act(&world);
-        }
-    }));
-}
 
 /// The kinds of records of step `a`, in order.
 fn kinds(lab: &Lab) -> Vec<&'static str> {
@@ -57,7 +32,7 @@ async fn unwound_and_clean(lab: &Lab) {
 #[test]
 fn takeover_the_old_process_does_not_send_any_more() {
     on_paused_time(async {
-        let lab = one("tag", 0);
+        let lab = Lab::one("tag", 0);
         let disk = lab.disk.clone();
         let taken = Arc::new(Mutex::new(false));
         let flag = taken.clone();
@@ -83,8 +58,8 @@ fn takeover_the_old_process_does_not_send_any_more() {
 #[test]
 fn foreign_u_what_is_not_ours_is_recorded_and_left_alone() {
     on_paused_time(async {
-        let lab = one("name", 0);
-        when(&lab, "Captured", |w| w.foreign("a", Foreign::Add("theirs")));
+        let lab = Lab::one("name", 0);
+        lab.when("Captured", |w| w.foreign("a", Foreign::Add("theirs")));
         lab.world.set_faults([(0, Fault::CrashBefore)]);
         lab.execute(&Command::Apply, None).await;
         unwound_and_clean(&lab).await;
@@ -95,8 +70,8 @@ fn foreign_u_what_is_not_ours_is_recorded_and_left_alone() {
 #[test]
 fn foreign_q_foreign_is_believed_only_after_the_quiet_period() {
     on_paused_time(async {
-        let lab = one("name", 0);
-        when(&lab, "Captured", |w| {
+        let lab = Lab::one("name", 0);
+        lab.when("Captured", |w| {
             w.foreign("a", Foreign::Add("theirs"));
             w.foreign_later(Duration::from_secs(3), "a", Foreign::Clear);
         });
@@ -109,8 +84,8 @@ fn foreign_q_foreign_is_believed_only_after_the_quiet_period() {
 #[test]
 fn owner_settle_reads_the_mark_again_before_it_writes() {
     on_paused_time(async {
-        let lab = one("name", 1);
-        when(&lab, "Created", |w| {
+        let lab = Lab::one("name", 1);
+        lab.when("Created", |w| {
             w.foreign("a", Foreign::Clear);
             w.foreign("a", Foreign::Add("theirs"));
         });
@@ -123,8 +98,8 @@ fn owner_settle_reads_the_mark_again_before_it_writes() {
 #[test]
 fn weak_an_adopted_value_is_not_deleted_without_a_person() {
     on_paused_time(async {
-        let lab = one("value", 0);
-        when(&lab, "Captured", |w| w.foreign("a", Foreign::Add("ours")));
+        let lab = Lab::one("value", 0);
+        lab.when("Captured", |w| w.foreign("a", Foreign::Add("ours")));
         lab.world.set_faults([(0, Fault::LostBefore)]);
         lab.execute(&Command::Apply, None).await;
         assert!(lab.history().status(0).weak);
@@ -139,7 +114,7 @@ fn weak_an_adopted_value_is_not_deleted_without_a_person() {
 #[test]
 fn weak_a_confirmed_value_is_deleted() {
     on_paused_time(async {
-        let lab = one("value", 0);
+        let lab = Lab::one("value", 0);
         lab.world.set_faults([(0, Fault::LostAfter)]);
         lab.execute(&Command::Apply, None).await;
         let end = lab.execute(&ALL, None).await;
@@ -155,10 +130,10 @@ fn weak_a_confirmed_value_is_deleted() {
 #[test]
 fn absent_rec_nothing_to_undo_closes_the_generation() {
     on_paused_time(async {
-        let lab = one("value", 0);
+        let lab = Lab::one("value", 0);
         lab.world.set_faults([(0, Fault::CrashBefore)]);
         lab.execute(&Command::Apply, None).await;
-        when(&lab, "Undone", |w| w.foreign("a", Foreign::Add("ours")));
+        lab.when("Undone", |w| w.foreign("a", Foreign::Add("ours")));
         // The process dies right after the record.
         lab.execute(&ALL, Some(CutOff::After(1))).await;
         assert_eq!(kinds(&lab).last(), Some(&"Undone"));
@@ -170,9 +145,9 @@ fn absent_rec_nothing_to_undo_closes_the_generation() {
 #[test]
 fn ack_q_undone_waits_for_unanswered_deletes() {
     on_paused_time(async {
-        let lab = one("name", 0);
+        let lab = Lab::one("name", 0);
         lab.execute(&Command::Apply, None).await;
-        when(&lab, "Undone", |w| w.foreign("a", Foreign::Add("theirs")));
+        lab.when("Undone", |w| w.foreign("a", Foreign::Add("theirs")));
         lab.world.set_faults([(1, Fault::Late)]);
         lab.execute(&ALL, None).await;
         unwound_and_clean(&lab).await;
@@ -183,7 +158,7 @@ fn ack_q_undone_waits_for_unanswered_deletes() {
 #[test]
 fn flip_q_a_late_settle_does_not_land_on_the_restored_value() {
     on_paused_time(async {
-        let lab = one("upsert", 1);
+        let lab = Lab::one("upsert", 1);
         lab.world.set_faults([(1, Fault::CrashLate)]);
         lab.execute(&Command::Apply, None).await;
         unwound_and_clean(&lab).await;
@@ -195,8 +170,8 @@ fn flip_q_a_late_settle_does_not_land_on_the_restored_value() {
 #[test]
 fn close_q_verified_waits_for_unanswered_settles() {
     on_paused_time(async {
-        let lab = one("name", 1);
-        when(&lab, "Verified", |w| {
+        let lab = Lab::one("name", 1);
+        lab.when("Verified", |w| {
             w.foreign("a", Foreign::Clear);
             w.foreign("a", Foreign::Add("theirs"));
         });
@@ -211,9 +186,9 @@ fn close_q_verified_waits_for_unanswered_settles() {
 #[test]
 fn weak_rb_an_equal_value_after_a_lost_rollback_asks_a_person() {
     on_paused_time(async {
-        let lab = one("value", 0);
+        let lab = Lab::one("value", 0);
         lab.execute(&Command::Apply, None).await;
-        when(&lab, "Retried", |w| w.foreign("a", Foreign::Add("ours")));
+        lab.when("Retried", |w| w.foreign("a", Foreign::Add("ours")));
         lab.world.set_faults([(1, Fault::LostAfter)]);
         let end = lab.execute(&ALL, None).await;
         assert!(matches!(end, End::Outcome(Outcome::Stuck { .. })), "{end:?}");
@@ -225,7 +200,7 @@ fn weak_rb_an_equal_value_after_a_lost_rollback_asks_a_person() {
 #[test]
 fn weak_rb_the_same_after_a_crash() {
     on_paused_time(async {
-        let lab = one("value", 0);
+        let lab = Lab::one("value", 0);
         lab.execute(&Command::Apply, None).await;
         lab.world.set_faults([(1, Fault::CrashAfter)]);
         lab.execute(&ALL, None).await;
@@ -243,7 +218,7 @@ fn gen_q_the_next_generation_does_not_see_its_own_older_resource() {
         let lab = Lab::new(&[StepSpec::new("a", "name"), StepSpec::new("b", "name").uses(&["a"])], OnFailure::Pause);
         lab.execute(&Command::Apply, None).await;
         // The delete is answered and seen here; other readers still see the old state for a while.
-        when(&lab, "UnwindFinished", |w| w.lag("b"));
+        lab.when("UnwindFinished", |w| w.lag("b"));
         lab.execute(&Command::Unwind(UnwindTarget::To("a".into())), None).await;
         assert_eq!(lab.world.read("b").await.unwrap().len(), 1, "the old one is still seen");
         let end = lab.execute(&Command::Resume, None).await;
@@ -268,9 +243,9 @@ fn cas_q_already_the_before_image_is_believed_only_after_the_quiet_period() {
 fn undone_and_uf_person_what_is_there_again_is_not_deleted_without_a_person() {
     for kind in ["name", "value"] {
         on_paused_time(async {
-            let lab = one(kind, 0);
+            let lab = Lab::one(kind, 0);
             lab.execute(&Command::Apply, None).await;
-            when(&lab, "RolledBack", |w| w.foreign("a", Foreign::Add("ours")));
+            lab.when("RolledBack", |w| w.foreign("a", Foreign::Add("ours")));
             lab.execute(&ALL, None).await;
             lab.execute(&ALL, None).await;
             assert_eq!(lab.world.truth("a").len(), 1, "{kind}: asked again, nothing is deleted either");
@@ -283,8 +258,8 @@ fn undone_and_uf_person_what_is_there_again_is_not_deleted_without_a_person() {
 #[test]
 fn cas_create_a_value_that_moved_since_capture_is_not_overwritten() {
     on_paused_time(async {
-        let lab = one("upsert", 0);
-        when(&lab, "Captured", |w| w.foreign("a", Foreign::Change("third")));
+        let lab = Lab::one("upsert", 0);
+        lab.when("Captured", |w| w.foreign("a", Foreign::Change("third")));
         let end = lab.execute(&Command::Apply, None).await;
         assert!(matches!(end, End::Outcome(Outcome::Paused { .. })), "{end:?}");
         assert_eq!(lab.world.truth("a")[0].value, "third");
@@ -297,7 +272,7 @@ fn cas_create_a_value_that_moved_since_capture_is_not_overwritten() {
 fn ver_wait_a_lagging_read_is_not_a_failed_verify() {
     for kind in ["tag", "token", "name", "value", "upsert"] {
         on_paused_time(async {
-            let lab = one(kind, 0);
+            let lab = Lab::one(kind, 0);
             lab.world.set_faults([(0, Fault::Lag)]);
             let end = lab.execute(&Command::Apply, None).await;
             assert!(matches!(end, End::Outcome(Outcome::Completed)), "{kind}: {end:?}");
@@ -310,7 +285,7 @@ fn ver_wait_a_lagging_read_is_not_a_failed_verify() {
 fn quiet_not_found_means_absent_only_after_the_quiet_period() {
     for kind in ["tag", "token", "name", "value", "upsert"] {
         on_paused_time(async {
-            let lab = one(kind, 0);
+            let lab = Lab::one(kind, 0);
             lab.world.set_faults([(0, Fault::CrashLate)]);
             lab.execute(&Command::Apply, None).await;
             unwound_and_clean(&lab).await;
@@ -323,7 +298,7 @@ fn quiet_a_late_create_is_not_doubled_going_forward() {
     for kind in ["tag", "token", "name", "value", "upsert"] {
         for fault in [Fault::Late, Fault::CrashLate] {
             on_paused_time(async {
-                let lab = one(kind, 0);
+                let lab = Lab::one(kind, 0);
                 lab.world.set_faults([(0, fault)]);
                 lab.execute(&Command::Apply, None).await;
                 assert_eq!(lab.bring_to_an_end(Goal::Completed).await, Ended::Completed);
@@ -375,7 +350,7 @@ fn order_dependants_go_first_and_phases_are_barriers() {
 #[test]
 fn skip_only_where_nothing_can_exist() {
     on_paused_time(async {
-        let lab = one("tag", 1);
+        let lab = Lab::one("tag", 1);
         lab.world.set_faults([(1, Fault::Denied)]);
         lab.execute(&Command::Apply, None).await;
         assert_eq!(lab.history().status(0).state, State::SettleFailed);

@@ -19,6 +19,7 @@ use switchback_sandbox::{Effect, Fault, Sandbox, Snapshot};
 use switchback_testing::conformance::{Injection, Seen, Target};
 use switchback_testing::journal::Disk;
 use switchback_testing::lab::lab_run;
+pub use switchback_testing::lab::on_paused_time;
 use switchback_testing::rig::{Rig, Stage};
 
 use crate::support::ACCOUNT;
@@ -143,14 +144,4 @@ pub fn planned(text: &str) -> Arc<Plan> {
 /// A run of that plan in that cloud that has not begun.
 pub fn rig(plan: Arc<Plan>, cloud: Arc<Cloud>) -> Rig {
     Rig { plan, disk: Disk::new(lab_run(), Endpoint::default()), registry: registry(), stage: cloud, to: None }
-}
-
-/// Runs on paused time.
-pub fn on_paused_time<T>(test: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .expect("a runtime")
-        .block_on(test)
 }
