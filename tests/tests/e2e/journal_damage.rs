@@ -79,28 +79,40 @@ fn from_a_newer_version() {
     });
 }
 
+/// The same command, whose files may not grow beyond that many bytes: what a full disk looks like to it.
+fn on_a_disk_with(operator: &Operator, bytes: u64, args: &[&str]) -> std::process::Output {
+    let command = operator.command(args);
+    let mut shell = std::process::Command::new("sh");
+    let line = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"", bytes / 512);
+    shell.arg("-c").arg(line).arg(command.get_program()).args(command.get_args());
+    shell.current_dir(crate::support::workspace()).env_clear();
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            shell.env(name, value);
+        }
+    }
+    shell.output().unwrap()
+}
+
 #[test]
 fn on_a_full_disk() {
     let operator = applied();
     let world = operator.world();
-    // The journal may not grow by a page: what a full disk looks like to it.
-    let size = std::fs::metadata(operator.journal()).unwrap().len();
-    let limited = |args: &[&str]| {
-        let command = operator.command(args);
-        let mut shell = std::process::Command::new("sh");
-        let line = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"", size / 512 / 2);
-        shell.arg("-c").arg(line).arg(command.get_program()).args(command.get_args());
-        shell.current_dir(crate::support::workspace()).env_clear();
-        for (name, value) in command.get_envs() {
-            if let Some(value) = value {
-                shell.env(name, value);
-            }
-        }
-        shell.output().unwrap()
-    };
-    let said = limited(&["unwind", "--all", "--auto-approve"]);
+    // Not one page: the intent cannot be written, so nothing is done.
+    let said = on_a_disk_with(&operator, 2048, &["unwind", "--all", "--auto-approve"]);
     assert_eq!(said.status.code(), Some(8), "{}", String::from_utf8_lossy(&said.stderr));
     assert_eq!(operator.world(), world, "no effect");
+    operator.run(&["unwind", "--all", "--auto-approve"]).exits(0);
+    assert_eq!(operator.world()["total"], 0, "nothing was lost");
+}
+
+#[test]
+fn on_a_disk_that_fills_up_on_the_way() {
+    let operator = applied();
+    // Some records fit. How many is for the disk to say; what they announced is on record, whether it was done or not.
+    let size = std::fs::metadata(operator.journal()).unwrap().len();
+    let said = on_a_disk_with(&operator, size / 2, &["unwind", "--all", "--auto-approve"]);
+    assert_eq!(said.status.code(), Some(8), "{}", String::from_utf8_lossy(&said.stderr));
     operator.run(&["unwind", "--all", "--auto-approve"]).exits(0);
     assert_eq!(operator.world()["total"], 0, "nothing was lost");
 }
