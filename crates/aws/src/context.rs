@@ -140,7 +140,6 @@ pub struct AwsContext(Arc<Inner>);
 struct Inner {
     config: AwsConfig,
     sdk: SdkConfig,
-    ec2: aws_sdk_ec2::Config,
 }
 
 impl AwsContext {
@@ -182,32 +181,7 @@ impl AwsContext {
             }
         };
         sdk.set_endpoint_url(config.endpoint_url.clone());
-        let sdk = sdk.build();
-        let ec2 = aws_sdk_ec2::config::Builder::from(&sdk).interceptor(WritesOnce).build();
-        Self(Arc::new(Inner { config, sdk, ec2 }))
-    }
-
-    /// An EC2 client whose calls are fenced and recorded on behalf of the step.
-    #[must_use]
-    pub fn ec2(&self, cx: &Cx) -> aws_sdk_ec2::Client {
-        let config =
-            self.0.ec2.to_builder().interceptor(Named(agent(Some(cx)))).interceptor(Bound(Owner::Step(cx.clone())));
-        aws_sdk_ec2::Client::from_conf(config.build())
-    }
-
-    /// An EC2 client that is bound to no step, for what is asked of the target as a whole.
-    pub(crate) fn ec2_of_no_step(&self, calls: CallLog) -> aws_sdk_ec2::Client {
-        let config = self.0.ec2.to_builder().interceptor(Named(agent(None))).interceptor(Bound(Owner::Run(calls)));
-        aws_sdk_ec2::Client::from_conf(config.build())
-    }
-
-    /// An STS client that is bound to no step.
-    pub(crate) fn sts_of_no_step(&self, calls: CallLog) -> aws_sdk_sts::Client {
-        let config = aws_sdk_sts::config::Builder::from(&self.0.sdk)
-            .interceptor(WritesOnce)
-            .interceptor(Named(agent(None)))
-            .interceptor(Bound(Owner::Run(calls)));
-        aws_sdk_sts::Client::from_conf(config.build())
+        Self(Arc::new(Inner { config, sdk: sdk.build() }))
     }
 
     /// The region, `us-east-1`.
@@ -221,6 +195,49 @@ impl AwsContext {
     pub fn quiet(&self) -> Duration {
         self.0.config.quiet
     }
+}
+
+/// A client of each service, bound to a step or to none. Making one is cheap: connections, credentials
+/// and settings are shared by all.
+macro_rules! clients {
+    ($($service:ident, $of_no_step:ident, $sdk:ident, $name:literal;)*) => {
+        impl AwsContext {
+            $(
+                #[doc = concat!("A client of ", $name, " whose calls are fenced and recorded on behalf of the step.")]
+                #[must_use]
+                pub fn $service(&self, cx: &Cx) -> $sdk::Client {
+                    let config = $sdk::config::Builder::from(&self.0.sdk)
+                        .interceptor(WritesOnce)
+                        .interceptor(Named(agent(Some(cx))))
+                        .interceptor(Bound(Owner::Step(cx.clone())));
+                    $sdk::Client::from_conf(config.build())
+                }
+
+                #[doc = concat!("A client of ", $name, " that is bound to no step, for what is asked of the target as a whole.")]
+                #[allow(dead_code, reason = "not every service is asked as a whole")]
+                pub(crate) fn $of_no_step(&self, calls: CallLog) -> $sdk::Client {
+                    let config = $sdk::config::Builder::from(&self.0.sdk)
+                        .interceptor(WritesOnce)
+                        .interceptor(Named(agent(None)))
+                        .interceptor(Bound(Owner::Run(calls)));
+                    $sdk::Client::from_conf(config.build())
+                }
+            )*
+        }
+    };
+}
+
+clients! {
+    ec2, ec2_of_no_step, aws_sdk_ec2, "EC2";
+    ecr, ecr_of_no_step, aws_sdk_ecr, "ECR";
+    ecs, ecs_of_no_step, aws_sdk_ecs, "ECS";
+    iam, iam_of_no_step, aws_sdk_iam, "IAM";
+    kms, kms_of_no_step, aws_sdk_kms, "KMS";
+    logs, logs_of_no_step, aws_sdk_cloudwatchlogs, "CloudWatch Logs";
+    rds, rds_of_no_step, aws_sdk_rds, "RDS";
+    secretsmanager, secretsmanager_of_no_step, aws_sdk_secretsmanager, "Secrets Manager";
+    sts, sts_of_no_step, aws_sdk_sts, "STS";
+    tagging, tagging_of_no_step, aws_sdk_resourcegroupstagging, "the Resource Groups Tagging API";
 }
 
 /// What is added to the `User-Agent`.

@@ -14,60 +14,94 @@ use switchback_engine::operation::ParamError;
 /// The schema keyword that names what a string is an id of.
 pub const ID_KEYWORD: &str = "x-switchback-id";
 
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, { $($keyword:literal: $value:expr),* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The id, as AWS gave it.
+            #[must_use]
+            pub fn new(id: impl Into<String>) -> Self {
+                Self(id.into())
+            }
+
+            /// The text of the id.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({
+                    "type": "string",
+                    $($keyword: $value,)*
+                    "x-switchback-id": stringify!($name),
+                })
+            }
+        }
+    };
+}
+
+/// Ids that AWS makes: a prefix and hexadecimal digits.
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident, $prefix:literal;)*) => {
         $(
-            $(#[$doc])*
-            #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-            #[serde(transparent)]
-            pub struct $name(String);
+            id!($(#[$doc])* $name, { "pattern": concat!("^", $prefix, "[0-9a-f]{8,17}$") });
 
             impl $name {
                 /// What every such id begins with.
                 pub const PREFIX: &'static str = $prefix;
-
-                /// The id, as AWS gave it.
-                #[must_use]
-                pub fn new(id: impl Into<String>) -> Self {
-                    Self(id.into())
-                }
-
-                /// The text of the id.
-                #[must_use]
-                pub fn as_str(&self) -> &str {
-                    &self.0
-                }
 
                 /// Adds an error of that field when the text cannot be such an id.
                 pub fn check(&self, field: &str, errors: &mut Vec<ParamError>) {
                     check(&self.0, $prefix, field, errors);
                 }
             }
+        )*
+    };
+}
 
-            impl fmt::Display for $name {
-                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                    f.pad(&self.0)
-                }
-            }
+/// ARNs of one service and kind of thing.
+macro_rules! arns {
+    ($($(#[$doc:meta])* $name:ident, $service:literal, $resource:literal;)*) => {
+        $(
+            id!($(#[$doc])* $name, {
+                "pattern": concat!("^arn:aws[a-z-]*:", $service, ":[a-z0-9-]*:([0-9]{12}|aws)?:", $resource)
+            });
 
-            impl JsonSchema for $name {
-                fn inline_schema() -> bool {
-                    true
-                }
-
-                fn schema_name() -> Cow<'static, str> {
-                    stringify!($name).into()
-                }
-
-                fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                    json_schema!({
-                        "type": "string",
-                        "pattern": concat!("^", $prefix, "[0-9a-f]{8,17}$"),
-                        "x-switchback-id": stringify!($name),
-                    })
+            impl $name {
+                /// Adds an error of that field when the text cannot be such an ARN.
+                pub fn check(&self, field: &str, errors: &mut Vec<ParamError>) {
+                    check_arn(&self.0, $service, $resource, field, errors);
                 }
             }
         )*
+    };
+}
+
+/// Names that the user gives. What characters a name may have is for the operation to check that gives it.
+macro_rules! names {
+    ($($(#[$doc:meta])* $name:ident;)*) => {
+        $(id!($(#[$doc])* $name, {});)*
     };
 }
 
@@ -84,6 +118,60 @@ ids! {
     SecurityGroupRuleId, "sgr-";
     /// A list of address ranges, `pl-0a1b2c3d4e5f60718`.
     PrefixListId, "pl-";
+    /// An elastic IP address, `eipalloc-0a1b2c3d4e5f60718`.
+    AllocationId, "eipalloc-";
+    /// A NAT gateway, `nat-0a1b2c3d4e5f60718`.
+    NatGatewayId, "nat-";
+    /// A network interface, `eni-0a1b2c3d4e5f60718`.
+    NetworkInterfaceId, "eni-";
+    /// A route table, `rtb-0a1b2c3d4e5f60718`.
+    RouteTableId, "rtb-";
+    /// A route table on a subnet, `rtbassoc-0a1b2c3d4e5f60718`.
+    RouteTableAssociationId, "rtbassoc-";
+    /// A VPC endpoint, `vpce-0a1b2c3d4e5f60718`.
+    VpcEndpointId, "vpce-";
+}
+
+arns! {
+    /// An IAM role, `arn:aws:iam::123456789012:role/App`.
+    RoleArn, "iam", "role/";
+    /// An IAM policy, `arn:aws:iam::aws:policy/ReadOnlyAccess`.
+    PolicyArn, "iam", "policy/";
+    /// A KMS key, `arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab`.
+    KmsKeyArn, "kms", "key/";
+    /// An ECS cluster, `arn:aws:ecs:us-east-1:123456789012:cluster/app`.
+    EcsClusterArn, "ecs", "cluster/";
+    /// An ECR repository, `arn:aws:ecr:us-east-1:123456789012:repository/app`.
+    RepositoryArn, "ecr", "repository/";
+    /// A log group, `arn:aws:logs:us-east-1:123456789012:log-group:/ecs/app`.
+    LogGroupArn, "logs", "log-group:";
+    /// A DB cluster, `arn:aws:rds:us-east-1:123456789012:cluster:app`.
+    DbClusterArn, "rds", "cluster:";
+    /// A DB instance, `arn:aws:rds:us-east-1:123456789012:db:app-1`.
+    DbInstanceArn, "rds", "db:";
+}
+
+names! {
+    /// An IAM role's name.
+    RoleName;
+    /// An ECS cluster's name.
+    EcsClusterName;
+    /// An ECR repository's name.
+    RepositoryName;
+    /// A log group's name.
+    LogGroupName;
+    /// A DB subnet group's name.
+    DbSubnetGroupName;
+    /// A DB cluster parameter group's name.
+    DbClusterParameterGroupName;
+    /// A DB cluster's identifier.
+    DbClusterIdentifier;
+    /// A DB instance's identifier.
+    DbInstanceIdentifier;
+    /// The id of a KMS key, `1234abcd-12ab-34cd-56ef-1234567890ab`.
+    KmsKeyId;
+    /// The name of a KMS alias, `alias/app`.
+    KmsAliasName;
 }
 
 fn check(id: &str, prefix: &str, field: &str, errors: &mut Vec<ParamError>) {
@@ -91,6 +179,22 @@ fn check(id: &str, prefix: &str, field: &str, errors: &mut Vec<ParamError>) {
     let hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
     if !(8..=17).contains(&digits.len()) || !digits.chars().all(hex) {
         errors.push(ParamError::new(field, format!("{id:?} is not an id that begins with `{prefix}`")));
+    }
+}
+
+fn check_arn(arn: &str, service: &str, resource: &str, field: &str, errors: &mut Vec<ParamError>) {
+    let mut parts = arn.splitn(6, ':');
+    let fits = parts.next() == Some("arn")
+        && parts.next().is_some_and(|partition| partition.starts_with("aws"))
+        && parts.next() == Some(service)
+        && parts.next().is_some()
+        && parts.next().is_some()
+        && parts.next().is_some_and(|rest| rest.len() > resource.len() && rest.starts_with(resource));
+    if !fits {
+        errors.push(ParamError::new(
+            field,
+            format!("{arn:?} is not an ARN of the form `arn:aws:{service}:REGION:ACCOUNT:{resource}...`"),
+        ));
     }
 }
 
@@ -152,5 +256,23 @@ mod tests {
             VpcId::new(id).check("vpc_id", &mut errors);
             assert_eq!(errors.is_empty(), fine, "{id}");
         }
+    }
+
+    #[test]
+    fn an_arn_of_another_service_is_noticed() {
+        for (arn, fine) in [
+            ("arn:aws:iam::123456789012:role/App", true),
+            ("arn:aws:iam::123456789012:role/path/App", true),
+            ("arn:aws-us-gov:iam::123456789012:role/App", true),
+            ("arn:aws:iam::123456789012:policy/App", false),
+            ("arn:aws:iam::123456789012:role/", false),
+            ("App", false),
+        ] {
+            let mut errors = Vec::new();
+            RoleArn::new(arn).check("role_arn", &mut errors);
+            assert_eq!(errors.is_empty(), fine, "{arn}");
+        }
+        assert_eq!(schema_of::<RoleArn>()["pattern"], "^arn:aws[a-z-]*:iam:[a-z0-9-]*:([0-9]{12}|aws)?:role/");
+        assert_eq!(schema_of::<RoleName>()[ID_KEYWORD], "RoleName");
     }
 }

@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use switchback_engine::Cx;
 use switchback_engine::cx::{Clock, Contexts, CxSink, Fence, RunCx};
 use switchback_engine::executor::Control;
+use switchback_engine::secrets::Secrets;
 use switchback_model::record::Called;
 use switchback_model::{ErrorClass, Generation, OpError, OpResult, RunId, StepId};
 use tokio::time::Instant;
@@ -60,6 +61,7 @@ pub(crate) async fn watched(step: &str, config: AwsConfig) -> (Cx, Arc<Watch>) {
         tag_prefix: "switchback".into(),
         clock: watch.clone(),
         contexts: Contexts::new().with(AwsContext::new(config).await),
+        secrets: Secrets::none(),
         fence: watch.clone(),
         sink: watch.clone(),
         control: Control::new(),

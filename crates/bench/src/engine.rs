@@ -12,6 +12,7 @@ use switchback_engine::executor::{self, AlwaysGo, Control, Environment, Observer
 use switchback_engine::history::{History, HistoryError};
 use switchback_engine::journal::Journal;
 use switchback_engine::registry::Registry;
+use switchback_engine::secrets::Secrets;
 use switchback_journal::{Store, Writer};
 use switchback_model::event::{Event, Outcome};
 use switchback_model::plan::{OutputRef, PLAN_FORMAT_VERSION, Plan, PlanStep, Policy, Target, Template};
@@ -53,6 +54,7 @@ pub(crate) fn plan(shape: Shape, n: usize) -> Plan {
             op: "bench.noop".into(),
             op_version: 1,
             params: Template::Map(params),
+            provider: None,
             needs,
             timeout: None,
             attempts: None,
@@ -100,6 +102,7 @@ fn environment() -> Result<Environment, Failure> {
         registry: Arc::new(registry),
         clock: Arc::new(SystemClock),
         contexts: Contexts::new(),
+        secrets: Secrets::none(),
         providers: Vec::new(),
         tag_prefix: "switchback".into(),
     })

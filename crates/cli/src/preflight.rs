@@ -46,6 +46,7 @@ pub(crate) async fn look(plan: &Plan, env: &Environment) -> PreflightView {
         tag_prefix: env.tag_prefix.clone(),
         clock: env.clock.clone(),
         contexts: env.contexts.clone(),
+        secrets: env.secrets.clone(),
         fence: Arc::new(ReadOnly),
         sink: Arc::new(ReadOnly),
         control: Control::new(),
@@ -74,6 +75,7 @@ async fn capture(step: &PlanStep, env: &Environment, shared: &Arc<RunCx>) -> Opt
         }
     };
     let deadline = Instant::now() + step.timeout.unwrap_or(bound.facts().create_deadline);
-    let cx = Cx::new(shared.clone(), step.id.clone(), Generation::FIRST, "", deadline);
+    let cx =
+        Cx::new(shared.clone(), step.id.clone(), Generation::FIRST, "", deadline).on_target(step.provider.as_deref());
     Some(bound.capture(&cx).await.map(|_| ()))
 }

@@ -8,6 +8,7 @@ use switchback_aws::{AwsConfig, AwsContext, AwsProvider};
 use switchback_engine::Registry;
 use switchback_engine::cx::Contexts;
 use switchback_engine::executor::Environment;
+use switchback_engine::secrets::Secrets;
 use switchback_model::plan::Plan;
 use switchback_model::record::Endpoint;
 
@@ -59,6 +60,7 @@ pub(crate) async fn environment(
         registry,
         clock: Arc::new(SystemClock),
         contexts: Contexts::new(),
+        secrets: Secrets::none(),
         providers: Vec::new(),
         tag_prefix: TAG_PREFIX.to_owned(),
     };

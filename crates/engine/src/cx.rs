@@ -1,4 +1,4 @@
-//! What an operation may use: clock, ids, ownership tags, deadline, progress, contexts.
+//! What an operation may use: clock, ids, ownership tags, deadline, progress, contexts, secrets.
 //!
 //! Nothing else: an operation reads neither the environment nor the clock behind the back of
 //! its [`Cx`]. Time that passes is tokio's, so that a test can pause it; the time of day is the
@@ -11,11 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use secrecy::SecretString;
 use switchback_model::record::Called;
-use switchback_model::{ErrorClass, Generation, OpError, OpResult, RunId, StepId};
+use switchback_model::{ErrorClass, Generation, OpError, OpResult, RunId, SecretRef, StepId};
 use tokio::time::Instant;
 
 use crate::executor::Control;
+use crate::secrets::Secrets;
 
 /// The time of day.
 pub trait Clock: Send + Sync {
@@ -40,9 +42,10 @@ pub trait CxSink: Send + Sync {
     fn called(&self, step: &StepId, generation: Generation, call: Called);
 }
 
-/// Things that operations share, found by type: AWS clients, database pools.
+/// Things that operations share, found by type, and by the name of the target where a plan has
+/// several: AWS clients, database pools.
 #[derive(Default, Clone)]
-pub struct Contexts(HashMap<TypeId, Arc<dyn Any + Send + Sync>>);
+pub struct Contexts(HashMap<(TypeId, Option<String>), Arc<dyn Any + Send + Sync>>);
 
 impl Contexts {
     /// No contexts.
@@ -54,14 +57,21 @@ impl Contexts {
     /// Adds a context, in place of an earlier one of the same type.
     #[must_use]
     pub fn with<T: Any + Send + Sync>(mut self, context: T) -> Self {
-        self.0.insert(TypeId::of::<T>(), Arc::new(context));
+        self.0.insert((TypeId::of::<T>(), None), Arc::new(context));
         self
     }
 
-    /// The context of type `T`.
+    /// Adds the context of the target of that name, `aws.west`.
     #[must_use]
-    pub fn get<T: Any + Send + Sync>(&self) -> Option<&T> {
-        self.0.get(&TypeId::of::<T>()).and_then(|c| c.downcast_ref())
+    pub fn with_named<T: Any + Send + Sync>(mut self, target: impl Into<String>, context: T) -> Self {
+        self.0.insert((TypeId::of::<T>(), Some(target.into())), Arc::new(context));
+        self
+    }
+
+    /// The context of type `T` of the target of that name; without a name, of the default one.
+    #[must_use]
+    pub fn get<T: Any + Send + Sync>(&self, target: Option<&str>) -> Option<&T> {
+        self.0.get(&(TypeId::of::<T>(), target.map(str::to_owned))).and_then(|c| c.downcast_ref())
     }
 }
 
@@ -81,6 +91,8 @@ pub struct RunCx {
     pub clock: Arc<dyn Clock>,
     /// AWS clients and such.
     pub contexts: Contexts,
+    /// The values of secrets.
+    pub secrets: Secrets,
     /// Checked before each write call.
     pub fence: Arc<dyn Fence>,
     /// Where progress and calls go.
@@ -94,6 +106,7 @@ pub struct RunCx {
 pub struct Cx {
     shared: Arc<RunCx>,
     step: StepId,
+    target: Option<Arc<str>>,
     generation: Generation,
     token: Arc<str>,
     deadline: Instant,
@@ -103,7 +116,14 @@ impl Cx {
     /// The context of one step. `token` is the client token that is journaled with the intent.
     #[must_use]
     pub fn new(shared: Arc<RunCx>, step: StepId, generation: Generation, token: &str, deadline: Instant) -> Self {
-        Self { shared, step, generation, token: token.into(), deadline }
+        Self { shared, step, target: None, generation, token: token.into(), deadline }
+    }
+
+    /// With the target that the plan names for the step, instead of the default one.
+    #[must_use]
+    pub fn on_target(mut self, name: Option<&str>) -> Self {
+        self.target = name.map(Arc::from);
+        self
     }
 
     /// The run.
@@ -147,12 +167,20 @@ impl Cx {
         &self.shared.tag_prefix
     }
 
-    /// The context of type `T`.
+    /// The value of a secret. It goes into the call that needs it and nowhere else.
+    ///
+    /// # Errors
+    /// Class `Unavailable` when this process was not given it.
+    pub fn secret(&self, of: &SecretRef) -> OpResult<&SecretString> {
+        self.shared.secrets.get(of)
+    }
+
+    /// The context of type `T` of the step's target.
     ///
     /// # Errors
     /// Class `Permanent` when the caller of the engine gave none.
     pub fn get<T: Any + Send + Sync>(&self) -> OpResult<&T> {
-        self.shared.contexts.get::<T>().ok_or_else(|| {
+        self.shared.contexts.get::<T>(self.target.as_deref()).ok_or_else(|| {
             OpError::permanent(format!("no {} is configured for this run", std::any::type_name::<T>()))
                 .with_hint("name the target in the runbook (`target:`)")
         })

@@ -45,6 +45,7 @@ use crate::journal::{Journal, JournalError};
 use crate::provider::Provider;
 use crate::recovery::Refusal;
 use crate::registry::Registry;
+use crate::secrets::Secrets;
 
 /// What a run acts on and with. The caller wires it; the engine opens nothing by itself.
 #[derive(Clone)]
@@ -55,6 +56,8 @@ pub struct Environment {
     pub clock: Arc<dyn Clock>,
     /// AWS clients and such.
     pub contexts: Contexts,
+    /// The values of secrets.
+    pub secrets: Secrets,
     /// The targets.
     pub providers: Vec<Arc<dyn Provider>>,
     /// The prefix of ownership tags.

@@ -19,6 +19,7 @@ pub mod provider;
 pub mod recovery;
 pub mod registry;
 pub mod runbook;
+pub mod secrets;
 
 pub use cx::Cx;
 pub use operation::{Expect, Found, Operation, Undo, Verdict};

@@ -49,6 +49,12 @@ pub trait Operation: Send + Sync + 'static {
     /// Reversibility, residue, quiet period, deadlines, API calls made.
     fn facts(&self, params: &Self::Params) -> Facts;
 
+    /// Parameters that show all that it can do: what `switchback ops` prints, and whose facts it
+    /// prints. Every operation that is shipped has them.
+    fn example() -> Option<Self::Params> {
+        None
+    }
+
     /// Checks that the schema cannot express (a CIDR that is not one). Pure; runs in `validate`
     /// where the parameters are known. Each text names the field and what was expected.
     ///
@@ -223,6 +229,8 @@ pub trait DynOperation: Send + Sync {
     fn params_schema(&self) -> schemars::Schema;
     /// The JSON Schema of the output.
     fn output_schema(&self) -> schemars::Schema;
+    /// [`Operation::example`].
+    fn example(&self) -> Option<Value>;
     /// Whether `output` has the form of this operation's output.
     ///
     /// # Errors
@@ -298,6 +306,10 @@ impl<O: Operation> DynOperation for Erased<O> {
 
     fn output_schema(&self) -> schemars::Schema {
         schemars::generate::SchemaSettings::draft07().into_generator().into_root_schema_for::<O::Output>()
+    }
+
+    fn example(&self) -> Option<Value> {
+        O::example().and_then(|params| serde_json::to_value(params).ok())
     }
 
     fn check_output(&self, output: &Json) -> OpResult<()> {

@@ -65,8 +65,16 @@ pub struct Facts {
     pub settles: Vec<Cow<'static, str>>,
     /// The writing calls made by `rollback`.
     pub rolls_back: Vec<Cow<'static, str>>,
-    /// IAM actions needed beyond the calls themselves (`ec2:CreateTags`).
+    /// IAM actions needed beyond the calls themselves, to do it (`ec2:CreateTags`).
     pub extra_actions: Vec<Cow<'static, str>>,
+    /// IAM actions needed beyond the calls themselves, to undo it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extra_undo_actions: Vec<Cow<'static, str>>,
+    /// The ARN of what it makes, for a policy of least privilege, with `{partition}`, `{region}` and
+    /// `{account}` left open: `arn:{partition}:iam::{account}:role/App`. None where it is not known
+    /// before it is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arn: Option<String>,
 }
 
 impl Facts {
@@ -86,6 +94,8 @@ impl Facts {
             settles: Vec::new(),
             rolls_back: Vec::new(),
             extra_actions: Vec::new(),
+            extra_undo_actions: Vec::new(),
+            arn: None,
         }
     }
 }

@@ -13,7 +13,9 @@ pub mod facts;
 pub mod ids;
 pub mod plan;
 pub mod record;
+pub mod secret;
 pub mod status;
 
 pub use error::{ErrorClass, OpError, OpResult};
 pub use ids::{Epoch, Generation, RunId, Seq, StepId};
+pub use secret::SecretRef;

@@ -50,6 +50,23 @@ pub struct Target {
     /// The AWS account and region, where the plan touches AWS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aws: Option<AwsTarget>,
+    /// More of them, by the name that a step's `provider` says: `aws.west`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub more: BTreeMap<String, AwsTarget>,
+}
+
+impl Target {
+    /// The name of the target of steps that name none.
+    pub const AWS: &'static str = "aws";
+
+    /// The AWS target that a step acts on, by its `provider`.
+    #[must_use]
+    pub fn aws_of(&self, provider: Option<&str>) -> Option<&AwsTarget> {
+        match provider {
+            None | Some(Self::AWS) => self.aws.as_ref(),
+            Some(name) => self.more.get(name),
+        }
+    }
 }
 
 /// An AWS account and region.
@@ -60,6 +77,29 @@ pub struct AwsTarget {
     pub region: String,
     /// The account that the caller must be in, twelve digits. Refused when it differs.
     pub account: String,
+    /// The profile in the shared files, instead of the chain's own choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// The role to assume with the credentials that the chain or the profile gives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assume_role: Option<AssumeRole>,
+    /// A URL instead of AWS's own endpoints. Without effect in the sandbox.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint_url: Option<String>,
+}
+
+/// A role to assume (`AssumeRole` of STS).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AssumeRole {
+    /// The role's ARN (`AssumeRole` RoleArn).
+    pub role_arn: String,
+    /// What the role's trust policy may ask for (`AssumeRole` ExternalId).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
+    /// The name of the session, `switchback` by default (`AssumeRole` RoleSessionName).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_name: Option<String>,
 }
 
 /// What a run does when a step fails, and how wide it runs.
@@ -109,6 +149,9 @@ pub struct PlanStep {
     pub op: String,
     /// The version of the operation's stored types.
     pub op_version: u32,
+    /// The target that it acts on, where it is not the default one: a key of [`Target::more`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
     /// The parameters, with references to outputs of earlier steps.
     pub params: Template,
     /// Every step that this one depends on directly: those it refers to and those it names in

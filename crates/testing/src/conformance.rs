@@ -16,6 +16,7 @@ use switchback_engine::cx::{CxSink, Fence, RunCx};
 use switchback_engine::executor::Control;
 use switchback_engine::history::Ended;
 use switchback_engine::operation::{BoundOperation, BoxFuture, Expect, Found, Undo};
+use switchback_engine::secrets::Secrets;
 use switchback_model::event::Outcome;
 use switchback_model::plan::Plan;
 use switchback_model::record::{Called, Endpoint, Record, UnwindTarget};
@@ -306,6 +307,7 @@ fn cx(rig: &Rig, step: &StepId) -> Cx {
         tag_prefix: "switchback".into(),
         clock: Arc::new(FixedClock),
         contexts: rig.stage.contexts(),
+        secrets: Secrets::none(),
         fence: Arc::new(Alone),
         sink: Arc::new(Alone),
         control: Control::new(),

@@ -123,6 +123,7 @@ fn plan_step(spec: &StepSpec) -> PlanStep {
         op: format!("test.{}", spec.kind),
         op_version: 1,
         params: Template::Map(params.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()),
+        provider: None,
         needs: spec.uses.iter().map(|u| StepId::new(u)).collect(),
         timeout: None,
         attempts: None,

@@ -15,6 +15,7 @@ use switchback_engine::operation::BoxFuture;
 use switchback_engine::provider::Provider;
 use switchback_engine::recovery::Refusal;
 use switchback_engine::registry::Registry;
+use switchback_engine::secrets::Secrets;
 use switchback_model::StepId;
 use switchback_model::event::{Event, EventKind, Outcome};
 use switchback_model::plan::Plan;
@@ -133,6 +134,7 @@ impl Rig {
             registry: self.registry.clone(),
             clock: Arc::new(FixedClock),
             contexts: self.stage.contexts(),
+            secrets: Secrets::none(),
             providers: self.stage.providers(),
             tag_prefix: "switchback".into(),
         }

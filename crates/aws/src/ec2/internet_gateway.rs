@@ -58,9 +58,10 @@ impl Operation for InternetGateway {
             reads: &["ec2:DescribeInternetGateways"],
             creates: "ec2:CreateInternetGateway",
             settles: Vec::new(),
-            rolls_back: "ec2:DeleteInternetGateway",
+            rolls_back: vec!["ec2:DeleteInternetGateway"],
+            besides: &["ec2:CreateTags"],
         };
-        calls.into_facts(true)
+        calls.into_facts()
     }
 
     fn check(&self, params: &Params) -> Result<(), Vec<ParamError>> {

@@ -103,9 +103,10 @@ impl Operation for InternetGatewayAttachment {
             reads: &["ec2:DescribeInternetGateways", "ec2:DescribeVpcs"],
             creates: "ec2:AttachInternetGateway",
             settles: Vec::new(),
-            rolls_back: "ec2:DetachInternetGateway",
+            rolls_back: vec!["ec2:DetachInternetGateway"],
+            besides: &[],
         };
-        Facts { proof: ProofKind::ByFind, unique: true, ..calls.into_facts(false) }
+        Facts { proof: ProofKind::ByFind, unique: true, ..calls.into_facts() }
     }
 
     fn check(&self, params: &Params) -> Result<(), Vec<ParamError>> {

@@ -113,9 +113,10 @@ impl Operation for SecurityGroup {
             reads: &["ec2:DescribeSecurityGroupRules", "ec2:DescribeSecurityGroups", "ec2:DescribeVpcs"],
             creates: "ec2:CreateSecurityGroup",
             settles: Vec::new(),
-            rolls_back: "ec2:DeleteSecurityGroup",
+            rolls_back: vec!["ec2:DeleteSecurityGroup"],
+            besides: &["ec2:CreateTags"],
         };
-        Facts { unique: true, ..calls.into_facts(true) }
+        Facts { unique: true, ..calls.into_facts() }
     }
 
     fn check(&self, params: &Params) -> Result<(), Vec<ParamError>> {

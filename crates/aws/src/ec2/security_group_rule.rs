@@ -224,9 +224,10 @@ impl Operation for SecurityGroupRule {
             reads: &["ec2:DescribeSecurityGroupRules", "ec2:DescribeSecurityGroups"],
             creates: params.authorize(),
             settles: Vec::new(),
-            rolls_back: params.revoke(),
+            rolls_back: vec![params.revoke()],
+            besides: &["ec2:CreateTags"],
         };
-        Facts { unique: true, ..calls.into_facts(true) }
+        Facts { unique: true, ..calls.into_facts() }
     }
 
     fn check(&self, params: &Params) -> Result<(), Vec<ParamError>> {

@@ -103,9 +103,10 @@ impl Operation for Subnet {
             reads: &["ec2:DescribeSubnets", "ec2:DescribeVpcs"],
             creates: "ec2:CreateSubnet",
             settles: params.map_public_ip_on_launch.map(|_| "ec2:ModifySubnetAttribute").into_iter().collect(),
-            rolls_back: "ec2:DeleteSubnet",
+            rolls_back: vec!["ec2:DeleteSubnet"],
+            besides: &["ec2:CreateTags"],
         };
-        Facts { unique: true, ..calls.into_facts(true) }
+        Facts { unique: true, ..calls.into_facts() }
     }
 
     fn check(&self, params: &Params) -> Result<(), Vec<ParamError>> {

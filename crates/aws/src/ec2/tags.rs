@@ -1,30 +1,11 @@
-//! Tags: the user's and ours, in one create call; and whose a thing is by them.
-//!
-//! Ownership tags are set by the create call itself, so there is no moment at which a thing that we
-//! made does not say so.
-
-use std::collections::BTreeMap;
+//! Tags as EC2 has them, and the filters by which it finds them.
 
 use aws_sdk_ec2::types::{Filter, ResourceType, Tag, TagSpecification};
 use switchback_engine::Cx;
-use switchback_engine::operation::ParamError;
 
-/// AWS's limit on a resource's tags.
-const MOST: usize = 50;
-/// Run, step and generation.
-const OURS: usize = 3;
-const LONGEST_KEY: usize = 128;
-const LONGEST_VALUE: usize = 256;
+use crate::tags::{self, Tags};
 
-/// Tags by key.
-pub(super) type Tags = BTreeMap<String, String>;
-
-/// The user's tags and ours together. Ours win.
-pub(super) fn all(cx: &Cx, user: &Tags) -> Tags {
-    let mut tags = user.clone();
-    tags.extend(cx.ownership_tags());
-    tags
-}
+pub(super) use crate::tags::{all, check};
 
 /// What goes into the create call.
 pub(super) fn specification(cx: &Cx, resource: ResourceType, user: &Tags) -> TagSpecification {
@@ -44,109 +25,25 @@ pub(super) fn filter(name: &str, value: &str) -> Filter {
 
 /// As a map.
 pub(super) fn read(tags: &[Tag]) -> Tags {
-    let pair = |tag: &Tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned()));
-    tags.iter().filter_map(pair).collect()
+    tags::read(tags.iter().map(|tag| (tag.key(), tag.value())))
 }
 
 /// Whether this step made it in this generation.
-pub(super) fn are_of_step(cx: &Cx, tags: &[Tag]) -> bool {
-    let there = read(tags);
-    cx.ownership_tags().iter().all(|(key, value)| there.get(key) == Some(value))
+pub(super) fn are_of_step(cx: &Cx, there: &[Tag]) -> bool {
+    tags::are_of_step(cx, &read(there))
 }
 
 /// Whether this run made it, in whichever step and generation.
-pub(super) fn are_of_run(cx: &Cx, tags: &[Tag]) -> bool {
-    let [(key, run), ..] = cx.ownership_tags();
-    read(tags).get(&key) == Some(&run)
+pub(super) fn are_of_run(cx: &Cx, there: &[Tag]) -> bool {
+    tags::are_of_run(cx, &read(there))
 }
 
 /// Whose it is, for messages: ` (made by step vpc of run 0190...)`, or nothing.
-pub(super) fn owner(cx: &Cx, tags: &[Tag]) -> String {
-    let there = read(tags);
-    let [(run, _), (step, _), _] = cx.ownership_tags();
-    match there.get(&run) {
-        Some(run) => format!(" (made by step {} of run {run})", there.get(&step).map_or("?", String::as_str)),
-        None => String::new(),
-    }
+pub(super) fn owner(cx: &Cx, there: &[Tag]) -> String {
+    tags::owner(cx, &read(there))
 }
 
 /// Those of `wanted` that are there, with the values that they have: what `verify` compares.
-pub(super) fn of_those(wanted: &Tags, tags: &[Tag]) -> Tags {
-    read(tags).into_iter().filter(|(key, _)| wanted.contains_key(key)).collect()
-}
-
-/// Holds the user's tags to AWS's rules.
-pub(super) fn check(tags: &Tags, errors: &mut Vec<ParamError>) {
-    let mut wrong = |key: &str, message: String| {
-        errors.push(ParamError { path: vec!["tags".to_owned(), key.to_owned()], message });
-    };
-    for (key, value) in tags {
-        let length = key.chars().count();
-        if !(1..=LONGEST_KEY).contains(&length) {
-            wrong(key, format!("a key has 1 to {LONGEST_KEY} characters, this one has {length}"));
-        }
-        if value.chars().count() > LONGEST_VALUE {
-            wrong(key, format!("a value has up to {LONGEST_VALUE} characters"));
-        }
-        if key.to_ascii_lowercase().starts_with("aws:") {
-            wrong(key, "keys that begin with `aws:` are AWS's own".to_owned());
-        }
-        if key.starts_with("switchback:") {
-            wrong(key, "keys that begin with `switchback:` say what a run made".to_owned());
-        }
-        for (what, text) in [("key", key), ("value", value)] {
-            if let Some(c) = text.chars().find(|c| !c.is_alphanumeric() && !" _.:/=+-@".contains(*c)) {
-                wrong(key, format!("the {what} holds {c:?}; AWS takes letters, digits, spaces and _ . : / = + - @"));
-            }
-        }
-    }
-    if tags.len() > MOST - OURS {
-        let message = format!("there are {}; AWS takes {MOST}, and {OURS} are for ownership", tags.len());
-        errors.push(ParamError::new("tags", message));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::cx;
-
-    fn errors_of(tags: &[(&str, &str)]) -> Vec<String> {
-        let tags = tags.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let mut errors = Vec::new();
-        check(&tags, &mut errors);
-        errors.into_iter().map(|e| e.path.join(".")).collect()
-    }
-
-    #[test]
-    fn tags_are_held_to_the_rules() {
-        assert!(errors_of(&[("Name", "MisterSmith-VPC"), ("a b", ""), ("größe", "1")]).is_empty());
-        assert_eq!(errors_of(&[("aws:x", "")]), ["tags.aws:x"]);
-        assert_eq!(errors_of(&[("switchback:run", "")]), ["tags.switchback:run"]);
-        assert_eq!(errors_of(&[("", "")]), ["tags."]);
-        assert_eq!(errors_of(&[("x", "a*b")]), ["tags.x"]);
-        assert_eq!(errors_of(&[("x", &"v".repeat(257))]), ["tags.x"]);
-        let many: Vec<_> = (0..48).map(|n| format!("k{n}")).collect();
-        let many: Vec<_> = many.iter().map(|k| (k.as_str(), "v")).collect();
-        assert_eq!(errors_of(&many), ["tags"]);
-        assert!(errors_of(&many[1..]).is_empty());
-    }
-
-    #[tokio::test]
-    async fn a_create_call_carries_both_and_ownership_reads_them_back() {
-        let cx = cx("subnet[1a]", crate::AwsConfig::standard("us-east-1")).await;
-        let user = Tags::from([("Name".to_owned(), "a".to_owned())]);
-        let spec = specification(&cx, ResourceType::Subnet, &user);
-        let there = read(spec.tags());
-        assert_eq!(there["Name"], "a");
-        assert_eq!(there["switchback:step"], "subnet/1a");
-        assert_eq!(there["switchback:generation"], "1");
-        assert!(are_of_step(&cx, spec.tags()) && are_of_run(&cx, spec.tags()));
-        assert!(owner(&cx, spec.tags()).starts_with(" (made by step subnet/1a of run "));
-        let other: Vec<Tag> =
-            spec.tags().iter().filter(|t| t.key() != Some("switchback:generation")).cloned().collect();
-        assert!(!are_of_step(&cx, &other) && are_of_run(&cx, &other));
-        assert!(!are_of_run(&cx, &[]) && owner(&cx, &[]).is_empty());
-        assert_eq!(of_those(&user, spec.tags()), user);
-    }
+pub(super) fn of_those(wanted: &Tags, there: &[Tag]) -> Tags {
+    tags::of_those(wanted, &read(there))
 }

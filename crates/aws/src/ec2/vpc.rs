@@ -122,9 +122,10 @@ impl Operation for Vpc {
             reads: &["ec2:DescribeVpcs", "ec2:DescribeVpcAttribute"],
             creates: "ec2:CreateVpc",
             settles: vec!["ec2:ModifyVpcAttribute"; params.attributes().len()],
-            rolls_back: "ec2:DeleteVpc",
+            rolls_back: vec!["ec2:DeleteVpc"],
+            besides: &["ec2:CreateTags"],
         };
-        calls.into_facts(true)
+        calls.into_facts()
     }
 
     fn check(&self, params: &Params) -> Result<(), Vec<ParamError>> {

@@ -155,6 +155,7 @@ impl Shared {
             tag_prefix: env.tag_prefix.clone(),
             clock: env.clock.clone(),
             contexts: env.contexts.clone(),
+            secrets: env.secrets.clone(),
             fence: journal.fence(),
             sink: core.clone(),
             control: control.clone(),

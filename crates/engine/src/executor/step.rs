@@ -127,6 +127,7 @@ impl StepRun {
 
     pub(crate) fn cx(&self) -> Cx {
         Cx::new(self.shared.run_cx.clone(), self.id().clone(), self.generation, &self.token, self.deadline())
+            .on_target(self.step().provider.as_deref())
     }
 
     pub(crate) fn record(&self, body: impl Into<Body>) -> Result<(), Halt> {

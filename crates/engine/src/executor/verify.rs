@@ -63,6 +63,7 @@ pub async fn verify_run(run: RunId, history: &History, env: &Environment) -> Che
         tag_prefix: env.tag_prefix.clone(),
         clock: env.clock.clone(),
         contexts: env.contexts.clone(),
+        secrets: env.secrets.clone(),
         fence: Arc::new(ReadOnly),
         sink: Arc::new(ReadOnly),
         control: Control::new(),
@@ -91,7 +92,8 @@ async fn check_step(history: &History, i: usize, env: &Environment, run_cx: &Arc
         .map_err(|e| OpError::permanent(e.into_iter().map(|e| e.message).collect::<Vec<_>>().join("; ")))?;
     let token = client_token(run_cx.run, &step.id, status.generation);
     let deadline = Instant::now() + step.timeout.unwrap_or(bound.facts().create_deadline);
-    let cx = Cx::new(run_cx.clone(), step.id.clone(), status.generation, &token, deadline);
+    let cx = Cx::new(run_cx.clone(), step.id.clone(), status.generation, &token, deadline)
+        .on_target(step.provider.as_deref());
     // A step that a person marked as done before it was captured has no before-image.
     let before = match &status.before {
         Some(before) => before.clone(),

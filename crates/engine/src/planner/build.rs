@@ -94,7 +94,7 @@ impl<'a, 'r> Builder<'a, 'r> {
             runbook: runbook.name.value.clone(),
             version: runbook.version,
             description: runbook.description.clone(),
-            target: Target { aws },
+            target: Target { more: BTreeMap::new(), aws },
             inputs: inputs.to_map(),
             policy,
             phases: self.phases,
@@ -138,7 +138,7 @@ impl<'a, 'r> Builder<'a, 'r> {
                     .help("a region is written like `us-east-1`"),
             );
         }
-        Some(AwsTarget { region, account })
+        Some(AwsTarget { region, account, profile: None, assume_role: None, endpoint_url: None })
     }
 
     /// What does not differ between the elements of a `for_each`.
@@ -252,6 +252,7 @@ impl<'a, 'r> Builder<'a, 'r> {
             op: spec.op.value.clone(),
             op_version: entry.info.as_ref().map_or(0, |info| info.op.version()),
             params: args.into_template(),
+            provider: None,
             needs: ids,
             timeout: spec.timeout,
             attempts: spec.retry.map(|r| r.attempts),
