@@ -73,6 +73,20 @@ mod tests {
     }
 
     #[test]
+    fn every_operation_says_what_it_is_and_shows_how_it_is_used() {
+        let mut registry = Registry::new();
+        register(&mut registry).unwrap();
+        for op in registry.iter() {
+            let schema = op.params_schema().to_value();
+            let about = schema["description"].as_str().unwrap_or_default();
+            assert!(about.len() > 10 && !about.starts_with("The parameters"), "{}: {about:?}", op.kind());
+            let example = op.example().unwrap_or_else(|| panic!("{} has no example", op.kind()));
+            let bound = op.bind(&example).unwrap_or_else(|e| panic!("{}: {e:?}", op.kind()));
+            assert_eq!(op.facts_of(&example), Some(bound.facts()), "{}", op.kind());
+        }
+    }
+
+    #[test]
     fn every_field_of_every_operation_is_described() {
         let mut registry = Registry::new();
         register(&mut registry).unwrap();

@@ -39,5 +39,6 @@ pub use reader::parse;
 pub use reference::{Part, RefField, RefPath, Selector, parse_text};
 pub(crate) use reference::{is_key_char, parse_target};
 pub use source::{Source, Span};
-pub(crate) use suggest::{closest, did_you_mean, listed};
+pub use suggest::did_you_mean;
+pub(crate) use suggest::{closest, listed};
 pub(crate) use yaml::parse_tree;
