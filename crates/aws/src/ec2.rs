@@ -3,8 +3,10 @@
 //! One file an operation, in this order: parameters, before-image, output, the operation, tests.
 //! What they share is in [`resource`] (finding and comparing) and [`tags`] (ownership).
 
+pub mod elastic_ip;
 pub mod internet_gateway;
 pub mod internet_gateway_attachment;
+pub mod nat_gateway;
 mod resource;
 mod rule;
 pub mod security_group;
