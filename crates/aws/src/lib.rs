@@ -47,6 +47,9 @@ pub fn register(registry: &mut Registry) -> Result<(), DuplicateKind> {
     registry.register(ec2::security_group_rule::SecurityGroupRule)?;
     registry.register(ec2::elastic_ip::ElasticIp)?;
     registry.register(ec2::nat_gateway::NatGateway)?;
+    registry.register(ec2::route_table::RouteTable)?;
+    registry.register(ec2::route::Route)?;
+    registry.register(ec2::route_table_association::RouteTableAssociation)?;
     Ok(())
 }
 
@@ -61,6 +64,9 @@ mod tests {
         ("aws.ec2.internet_gateway", 1),
         ("aws.ec2.internet_gateway_attachment", 1),
         ("aws.ec2.nat_gateway", 1),
+        ("aws.ec2.route", 1),
+        ("aws.ec2.route_table", 1),
+        ("aws.ec2.route_table_association", 1),
         ("aws.ec2.security_group", 1),
         ("aws.ec2.security_group_rule", 1),
         ("aws.ec2.subnet", 1),

@@ -260,6 +260,11 @@ where
         .with_hint("take it away, and `switchback unwind` again"))
 }
 
+/// Whether this run made the thing of that id, in whichever step: one end of a strong proof.
+pub(super) async fn is_of_run<R: Resource>(cx: &Cx, id: &str) -> OpResult<bool> {
+    Ok(by_id::<R>(cx, id).await?.is_some_and(|r| tags::are_of_run(cx, r.tags())))
+}
+
 /// What `verify` of a created thing looks at: the one on record, or else the one with our tags.
 pub(super) async fn made<R: Resource>(cx: &Cx, id: Option<&str>) -> OpResult<Option<R>> {
     match id {
