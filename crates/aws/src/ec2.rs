@@ -17,6 +17,7 @@ pub mod security_group_rule;
 pub mod subnet;
 mod tags;
 pub mod vpc;
+pub mod vpc_endpoint;
 
 use std::time::Duration;
 

@@ -50,6 +50,7 @@ pub fn register(registry: &mut Registry) -> Result<(), DuplicateKind> {
     registry.register(ec2::route_table::RouteTable)?;
     registry.register(ec2::route::Route)?;
     registry.register(ec2::route_table_association::RouteTableAssociation)?;
+    registry.register(ec2::vpc_endpoint::VpcEndpoint)?;
     Ok(())
 }
 
@@ -71,6 +72,7 @@ mod tests {
         ("aws.ec2.security_group_rule", 1),
         ("aws.ec2.subnet", 1),
         ("aws.ec2.vpc", 1),
+        ("aws.ec2.vpc_endpoint", 1),
     ];
 
     #[test]
