@@ -103,6 +103,21 @@ where
     }
 }
 
+/// The error of one thing among several, out of a reply that was a success as a whole. Nothing
+/// happened to that thing, and AWS said so.
+#[must_use]
+pub fn item_error(call: Call<'_>, code: Option<&str>, message: &str) -> OpError {
+    let class = code.and_then(|c| class_of_code(call, c, false)).unwrap_or(ErrorClass::Permanent);
+    OpError {
+        class,
+        code: code.map(str::to_owned),
+        message: format!("`{}` for {} was refused: {}", call.name, call.about, shortened(message)),
+        service: Some(call.service().to_owned()),
+        request_id: None,
+        hint: hint(call, class, code),
+    }
+}
+
 /// Whether the service says that what the call named is not there.
 #[must_use]
 pub fn is_not_found(error: &OpError) -> bool {
@@ -123,7 +138,7 @@ where
             Some(e) if never_connected(e) => ErrorClass::Transient,
             _ => unknown,
         },
-        SdkError::ServiceError(_) => match (code.and_then(|c| class_of_code(call, c, error)), status) {
+        SdkError::ServiceError(_) => match (code.and_then(|c| class_of_code(call, c, is_about_one(error))), status) {
             (Some(class), _) => class,
             (None, Some(429)) => ErrorClass::Transient,
             (None, Some(500..)) => unknown,
@@ -133,11 +148,8 @@ where
     }
 }
 
-/// What the code alone says; `None`: it depends on the HTTP status.
-fn class_of_code<E>(call: Call<'_>, code: &str, error: &SdkError<E, HttpResponse>) -> Option<ErrorClass>
-where
-    E: Error + Send + Sync + 'static,
-{
+/// What the code alone says; `None`: it depends on the HTTP status. `about_one`: see [`is_about_one`].
+fn class_of_code(call: Call<'_>, code: &str, about_one: bool) -> Option<ErrorClass> {
     let class = match code {
         "RequestLimitExceeded"
         | "Throttling"
@@ -152,8 +164,7 @@ where
         | "EC2ThrottledException"
         | "TransactionInProgressException"
         | "ProvisionedThroughputExceededException" => ErrorClass::Transient,
-        // Permissions are about specific things, identities are not: EC2 has one code for both.
-        "AuthFailure" if chain(error).any(|e| e.to_string().contains("Not authorized for")) => ErrorClass::Permanent,
+        "AuthFailure" if about_one => ErrorClass::Permanent,
         "ExpiredToken"
         | "ExpiredTokenException"
         | "RequestExpired"
@@ -184,6 +195,11 @@ where
         _ => return None,
     };
     Some(class)
+}
+
+/// Permissions are about specific things, identities are not: EC2 has one code for both.
+fn is_about_one(error: &(dyn Error + 'static)) -> bool {
+    chain(error).any(|e| e.to_string().contains("Not authorized for"))
 }
 
 fn already_exists(call: Call<'_>) -> ErrorClass {
@@ -316,11 +332,29 @@ mod tests {
             (403, "AccessDenied", Permanent, Permanent),
             (400, "InvalidVpcID.NotFound", Permanent, Permanent),
             (400, "VpcLimitExceeded", Permanent, Permanent),
+            (400, "InvalidIPAddress.InUse", Busy, Busy),
+            (400, "RouteAlreadyExists", Permanent, AlreadyExists),
+            (400, "NatGatewayNotFound", Permanent, Permanent),
             (400, "InvalidParameterValue", Permanent, Permanent),
         ] {
             assert_eq!(op_error(READ, service(status, Some(code), "x")).class, on_read, "{code} of a read");
             assert_eq!(op_error(WRITE, service(status, Some(code), "x")).class, on_write, "{code} of a write");
         }
+    }
+
+    #[test]
+    fn one_of_several_things_has_an_error_of_its_own() {
+        let item = |call, code| item_error(call, code, "The endpoint 'vpce-1' does not exist.");
+        let gone = item(WRITE, Some("InvalidVpcEndpoint.NotFound"));
+        assert!(is_not_found(&gone) && gone.class == ErrorClass::Permanent);
+        assert_eq!(
+            gone.to_string(),
+            "`ec2:CreateVpc` for VPC 10.0.0.0/16 was refused: The endpoint 'vpce-1' does not exist (InvalidVpcEndpoint.NotFound)"
+        );
+        assert_eq!(item(WRITE.just_made(), Some("InvalidVpcEndpoint.NotFound")).class, ErrorClass::Busy);
+        assert_eq!(item(WRITE, Some("DependencyViolation")).class, ErrorClass::Busy);
+        assert_eq!(item(WRITE, Some("RequestLimitExceeded")).class, ErrorClass::Transient);
+        assert_eq!(item(WRITE, None).class, ErrorClass::Permanent);
     }
 
     #[test]

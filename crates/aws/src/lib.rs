@@ -45,6 +45,12 @@ pub fn register(registry: &mut Registry) -> Result<(), DuplicateKind> {
     registry.register(ec2::internet_gateway_attachment::InternetGatewayAttachment)?;
     registry.register(ec2::security_group::SecurityGroup)?;
     registry.register(ec2::security_group_rule::SecurityGroupRule)?;
+    registry.register(ec2::elastic_ip::ElasticIp)?;
+    registry.register(ec2::nat_gateway::NatGateway)?;
+    registry.register(ec2::route_table::RouteTable)?;
+    registry.register(ec2::route::Route)?;
+    registry.register(ec2::route_table_association::RouteTableAssociation)?;
+    registry.register(ec2::vpc_endpoint::VpcEndpoint)?;
     Ok(())
 }
 
@@ -55,12 +61,18 @@ mod tests {
     /// Journals name operations by kind and version. A line here is never changed: a renamed kind
     /// cannot be found after a crash, and a stored type that changes takes a new version.
     const COMMITTED: &[(&str, u32)] = &[
+        ("aws.ec2.elastic_ip", 1),
         ("aws.ec2.internet_gateway", 1),
         ("aws.ec2.internet_gateway_attachment", 1),
+        ("aws.ec2.nat_gateway", 1),
+        ("aws.ec2.route", 1),
+        ("aws.ec2.route_table", 1),
+        ("aws.ec2.route_table_association", 1),
         ("aws.ec2.security_group", 1),
         ("aws.ec2.security_group_rule", 1),
         ("aws.ec2.subnet", 1),
         ("aws.ec2.vpc", 1),
+        ("aws.ec2.vpc_endpoint", 1),
     ];
 
     #[test]
