@@ -4,6 +4,7 @@
 //! - [`intercept`]: every call is fenced (writes), recorded and named.
 //! - [`errors`]: what an error of AWS means for the executor.
 //! - [`tags`], [`calls`]: ownership, and the facts that all operations share.
+//! - [`document`]: policy documents, and when two of them say the same.
 //! - [`ids`]: ids as types, which the schemas carry.
 //! - [`provider`]: the account guard, and the sweep for what is left of a run.
 //! - [`ec2`] and the other services: the operations of one service in a folder, one file each.
@@ -16,9 +17,11 @@
 pub mod calls;
 mod cidr;
 pub mod context;
+pub mod document;
 pub mod ec2;
 pub mod errors;
 pub mod http;
+pub mod iam;
 pub mod ids;
 pub mod intercept;
 #[expect(dead_code, reason = "its first users follow")]
@@ -45,6 +48,10 @@ pub fn register(registry: &mut Registry) -> Result<(), DuplicateKind> {
     registry.register(ec2::internet_gateway_attachment::InternetGatewayAttachment)?;
     registry.register(ec2::security_group::SecurityGroup)?;
     registry.register(ec2::security_group_rule::SecurityGroupRule)?;
+    registry.register(iam::role::Role)?;
+    registry.register(iam::role_policy_attachment::RolePolicyAttachment)?;
+    registry.register(iam::policy::Policy)?;
+    registry.register(iam::role_inline_policy::RoleInlinePolicy)?;
     Ok(())
 }
 
@@ -61,6 +68,10 @@ mod tests {
         ("aws.ec2.security_group_rule", 1),
         ("aws.ec2.subnet", 1),
         ("aws.ec2.vpc", 1),
+        ("aws.iam.policy", 1),
+        ("aws.iam.role", 1),
+        ("aws.iam.role_inline_policy", 1),
+        ("aws.iam.role_policy_attachment", 1),
     ];
 
     #[test]
