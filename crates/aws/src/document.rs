@@ -47,7 +47,6 @@ pub(crate) enum Purpose {
     /// What its holder may do: actions and resources.
     Identity,
     /// Who may do what with the thing that it is on: principals, actions and resources.
-    #[cfg_attr(not(test), expect(dead_code, reason = "keys follow"))]
     Resource,
 }
 

@@ -24,6 +24,7 @@ pub mod http;
 pub mod iam;
 pub mod ids;
 pub mod intercept;
+pub mod kms;
 #[expect(dead_code, reason = "its first users follow")]
 mod named;
 pub mod provider;
@@ -52,6 +53,8 @@ pub fn register(registry: &mut Registry) -> Result<(), DuplicateKind> {
     registry.register(iam::role_policy_attachment::RolePolicyAttachment)?;
     registry.register(iam::policy::Policy)?;
     registry.register(iam::role_inline_policy::RoleInlinePolicy)?;
+    registry.register(kms::key::Key)?;
+    registry.register(kms::alias::Alias)?;
     Ok(())
 }
 
@@ -72,6 +75,8 @@ mod tests {
         ("aws.iam.role", 1),
         ("aws.iam.role_inline_policy", 1),
         ("aws.iam.role_policy_attachment", 1),
+        ("aws.kms.alias", 1),
+        ("aws.kms.key", 1),
     ];
 
     #[test]
