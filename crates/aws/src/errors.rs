@@ -24,7 +24,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use switchback_model::{ErrorClass, OpError};
+use switchback_model::{ErrorClass, OpError, OpResult};
 
 use crate::intercept::{is_write, request_id};
 
@@ -124,6 +124,18 @@ pub fn is_not_found(error: &OpError) -> bool {
     error.code.as_deref().is_some_and(code_is_not_found)
 }
 
+/// What was read or deleted; none when the service says that it is not there.
+///
+/// # Errors
+/// Every error but "not found".
+pub(crate) fn found<T>(reply: OpResult<T>) -> OpResult<Option<T>> {
+    match reply {
+        Ok(reply) => Ok(Some(reply)),
+        Err(e) if is_not_found(&e) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
 fn class<E>(call: Call<'_>, error: &SdkError<E, HttpResponse>, code: Option<&str>, status: Option<u16>) -> ErrorClass
 where
     E: Error + Send + Sync + 'static,
@@ -177,7 +189,15 @@ fn class_of_code(call: Call<'_>, code: &str, about_one: bool) -> Option<ErrorCla
         | "IncompleteSignature"
         | "MissingAuthenticationToken"
         | "RequestTimeTooSkewed" => ErrorClass::Unavailable,
+        // A principal that was made a moment ago is not seen everywhere yet. The code is that of every
+        // fault of a document.
+        "MalformedPolicyDocument" | "MalformedPolicyDocumentException" if call.just_made => {
+            let unseen = |e: &(dyn Error + 'static)| e.to_string().to_ascii_lowercase().contains("invalid principal");
+            if chain(error).any(unseen) { ErrorClass::Busy } else { ErrorClass::Permanent }
+        }
         "DependencyViolation"
+        | "EntityTemporarilyUnmodifiable"
+        | "KMSInvalidStateException"
         | "OperationInProgress"
         | "ConcurrentModification"
         | "ConcurrentModificationException"
@@ -312,6 +332,15 @@ mod tests {
             (503, "Unavailable", Transient, Ambiguous),
             (400, "DependencyViolation", Busy, Busy),
             (409, "DeleteConflict", Busy, Busy),
+            (409, "EntityTemporarilyUnmodifiable", Busy, Busy),
+            (400, "KMSInvalidStateException", Busy, Busy),
+            (409, "EntityAlreadyExists", Permanent, AlreadyExists),
+            (400, "AlreadyExistsException", Permanent, AlreadyExists),
+            (409, "ConcurrentModification", Busy, Busy),
+            (404, "NoSuchEntity", Permanent, Permanent),
+            (400, "NotFoundException", Permanent, Permanent),
+            (400, "MalformedPolicyDocument", Permanent, Permanent),
+            (409, "LimitExceeded", Permanent, Permanent),
             (400, "ResourceInUse", Busy, Busy),
             (400, "InvalidGroup.InUse", Busy, Busy),
             (400, "IncorrectState", Busy, Busy),
@@ -394,6 +423,16 @@ mod tests {
         let gone = || service(400, Some("InvalidVpcID.NotFound"), "x");
         assert_eq!(op_error(WRITE.just_made(), gone()).class, ErrorClass::Busy);
         assert!(is_not_found(&op_error(WRITE, gone())));
+        for code in ["NoSuchEntity", "NotFoundException"] {
+            assert_eq!(op_error(WRITE.just_made(), service(400, Some(code), "x")).class, ErrorClass::Busy, "{code}");
+        }
+        for text in ["Invalid principal in policy: \"AWS\":\"x\"", "Policy contains one or more invalid principals."] {
+            let unseen = || service(400, Some("MalformedPolicyDocument"), text);
+            assert_eq!(op_error(WRITE.just_made(), unseen()).class, ErrorClass::Busy, "{text}");
+            assert_eq!(op_error(WRITE, unseen()).class, ErrorClass::Permanent, "{text}");
+        }
+        let fault = service(400, Some("MalformedPolicyDocument"), "Syntax errors in policy.");
+        assert_eq!(op_error(WRITE.just_made(), fault).class, ErrorClass::Permanent);
         assert!(!is_not_found(&op_error(WRITE, service(400, Some("VpcLimitExceeded"), "x"))));
     }
 

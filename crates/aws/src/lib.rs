@@ -4,6 +4,7 @@
 //! - [`intercept`]: every call is fenced (writes), recorded and named.
 //! - [`errors`]: what an error of AWS means for the executor.
 //! - [`tags`], [`calls`]: ownership, and the facts that all operations share.
+//! - [`document`]: policy documents, and when two of them say the same.
 //! - [`ids`]: ids as types, which the schemas carry.
 //! - [`provider`]: the account guard, and the sweep for what is left of a run.
 //! - [`ec2`] and the other services: the operations of one service in a folder, one file each.
@@ -16,11 +17,14 @@
 pub mod calls;
 mod cidr;
 pub mod context;
+pub mod document;
 pub mod ec2;
 pub mod errors;
 pub mod http;
+pub mod iam;
 pub mod ids;
 pub mod intercept;
+pub mod kms;
 #[expect(dead_code, reason = "its first users follow")]
 mod named;
 pub mod provider;
@@ -51,6 +55,12 @@ pub fn register(registry: &mut Registry) -> Result<(), DuplicateKind> {
     registry.register(ec2::route::Route)?;
     registry.register(ec2::route_table_association::RouteTableAssociation)?;
     registry.register(ec2::vpc_endpoint::VpcEndpoint)?;
+    registry.register(iam::role::Role)?;
+    registry.register(iam::role_policy_attachment::RolePolicyAttachment)?;
+    registry.register(iam::policy::Policy)?;
+    registry.register(iam::role_inline_policy::RoleInlinePolicy)?;
+    registry.register(kms::key::Key)?;
+    registry.register(kms::alias::Alias)?;
     Ok(())
 }
 
@@ -73,6 +83,12 @@ mod tests {
         ("aws.ec2.subnet", 1),
         ("aws.ec2.vpc", 1),
         ("aws.ec2.vpc_endpoint", 1),
+        ("aws.iam.policy", 1),
+        ("aws.iam.role", 1),
+        ("aws.iam.role_inline_policy", 1),
+        ("aws.iam.role_policy_attachment", 1),
+        ("aws.kms.alias", 1),
+        ("aws.kms.key", 1),
     ];
 
     #[test]

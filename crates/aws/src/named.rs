@@ -148,6 +148,30 @@ pub(crate) async fn wait_until_gone<N: Named>(cx: &Cx, name: &str, poll: Duratio
     cx.wait_for(&format!("waiting until {} `{name}` is gone", N::WHAT), poll, look).await
 }
 
+/// Looks again and again until `fine` likes what it sees, and for no longer than the quiet period: then
+/// what is seen is believed.
+///
+/// # Errors
+/// Those of `look`, and of the wait.
+pub(crate) async fn patiently<T, F, Fut>(
+    cx: &Cx,
+    waiting_for: &str,
+    look: F,
+    fine: impl Fn(&T) -> bool + Send + Sync,
+) -> OpResult<T>
+where
+    T: Send,
+    F: Fn() -> Fut + Send + Sync,
+    Fut: Future<Output = OpResult<T>> + Send,
+{
+    let patience = Instant::now() + cx.get::<AwsContext>()?.quiet();
+    let look = || async {
+        let seen = look().await?;
+        Ok((fine(&seen) || Instant::now() >= patience).then_some(seen))
+    };
+    cx.wait_for(waiting_for, POLL, look).await
+}
+
 /// `verify` of a thing that should be gone: nothing of that name carries this step's tags. Another's
 /// thing of that name is no business of ours.
 ///

@@ -16,10 +16,11 @@ use aws_sdk_ec2::types::{
 };
 use switchback_engine::{Cx, Verdict};
 use switchback_model::record::Leftover;
-use switchback_model::{ErrorClass, OpError, OpResult, RunId};
+use switchback_model::{OpError, OpResult, RunId};
 use tokio::time::Instant;
 
 use super::{POLL, client, tags};
+pub(super) use crate::calls::nameless;
 use crate::context::AwsContext;
 use crate::errors::{Call, is_not_found, op_error};
 
@@ -366,11 +367,6 @@ async fn gone<R: Resource>(ec2: &Client, tagged: &[TagDescription]) -> OpResult<
         gone.extend(ids.iter().filter(|id| !there.iter().any(|r| r.id() == **id)).map(|id| (*id).to_owned()));
     }
     Ok(gone)
-}
-
-/// A create call was answered and the answer does not say what was made: look it up.
-pub(super) fn nameless(call: &'static str, about: &str) -> OpError {
-    OpError::new(ErrorClass::Ambiguous, format!("the reply to `{call}` for {about} does not name what it made"))
 }
 
 /// Whether a delete call met what it was to delete.
