@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 use switchback_engine::Registry;
+use switchback_model::SecretRef;
 use switchback_model::facts::Facts;
 use switchback_model::plan::{Plan, PlanStep, Template};
 use switchback_report::plan::{PhaseView, PlanStepView, PlanView};
@@ -53,6 +54,7 @@ pub(crate) fn facts(step: &PlanStep, registry: &Registry) -> Option<Facts> {
 fn filled(template: &Template) -> Value {
     match template {
         Template::Lit(value) => value.clone(),
+        Template::Secret(name) => SecretRef::of_input(name).to_json(),
         Template::Ref(r) => Value::String(stand_in(r.path.last().map_or("", String::as_str))),
         Template::Join(parts) => {
             let text = |part: &Template| match filled(part) {
@@ -85,6 +87,7 @@ pub(crate) fn shown(template: &Template) -> Value {
     match template {
         Template::Lit(value) => value.clone(),
         Template::Ref(r) => Value::String(format!("${{{}}}", r.text())),
+        Template::Secret(name) => Value::String(format!("${{inputs.{name}}}")),
         Template::Join(parts) => Value::String(
             parts
                 .iter()
