@@ -107,7 +107,7 @@ where
 /// happened to that thing, and AWS said so.
 #[must_use]
 pub fn item_error(call: Call<'_>, code: Option<&str>, message: &str) -> OpError {
-    let class = code.and_then(|c| class_of_code(call, c, false)).unwrap_or(ErrorClass::Permanent);
+    let class = code.and_then(|c| class_of_code(call, c, message)).unwrap_or(ErrorClass::Permanent);
     OpError {
         class,
         code: code.map(str::to_owned),
@@ -150,7 +150,7 @@ where
             Some(e) if never_connected(e) => ErrorClass::Transient,
             _ => unknown,
         },
-        SdkError::ServiceError(_) => match (code.and_then(|c| class_of_code(call, c, is_about_one(error))), status) {
+        SdkError::ServiceError(_) => match (code.and_then(|c| class_of_code(call, c, &texts(error))), status) {
             (Some(class), _) => class,
             (None, Some(429)) => ErrorClass::Transient,
             (None, Some(500..)) => unknown,
@@ -160,8 +160,9 @@ where
     }
 }
 
-/// What the code alone says; `None`: it depends on the HTTP status. `about_one`: see [`is_about_one`].
-fn class_of_code(call: Call<'_>, code: &str, about_one: bool) -> Option<ErrorClass> {
+/// What the code says, and its text where AWS has one code for two things; `None`: it depends on the
+/// HTTP status.
+fn class_of_code(call: Call<'_>, code: &str, text: &str) -> Option<ErrorClass> {
     let class = match code {
         "RequestLimitExceeded"
         | "Throttling"
@@ -176,7 +177,8 @@ fn class_of_code(call: Call<'_>, code: &str, about_one: bool) -> Option<ErrorCla
         | "EC2ThrottledException"
         | "TransactionInProgressException"
         | "ProvisionedThroughputExceededException" => ErrorClass::Transient,
-        "AuthFailure" if about_one => ErrorClass::Permanent,
+        // Permissions are about specific things, identities are not: EC2 has one code for both.
+        "AuthFailure" if text.contains("Not authorized for") => ErrorClass::Permanent,
         "ExpiredToken"
         | "ExpiredTokenException"
         | "RequestExpired"
@@ -192,8 +194,11 @@ fn class_of_code(call: Call<'_>, code: &str, about_one: bool) -> Option<ErrorCla
         // A principal that was made a moment ago is not seen everywhere yet. The code is that of every
         // fault of a document.
         "MalformedPolicyDocument" | "MalformedPolicyDocumentException" if call.just_made => {
-            let unseen = |e: &(dyn Error + 'static)| e.to_string().to_ascii_lowercase().contains("invalid principal");
-            if chain(error).any(unseen) { ErrorClass::Busy } else { ErrorClass::Permanent }
+            if text.to_ascii_lowercase().contains("invalid principal") {
+                ErrorClass::Busy
+            } else {
+                ErrorClass::Permanent
+            }
         }
         "DependencyViolation"
         | "EntityTemporarilyUnmodifiable"
@@ -217,9 +222,9 @@ fn class_of_code(call: Call<'_>, code: &str, about_one: bool) -> Option<ErrorCla
     Some(class)
 }
 
-/// Permissions are about specific things, identities are not: EC2 has one code for both.
-fn is_about_one(error: &(dyn Error + 'static)) -> bool {
-    chain(error).any(|e| e.to_string().contains("Not authorized for"))
+/// All that an error says, cause by cause.
+fn texts(error: &(dyn Error + 'static)) -> String {
+    chain(error).map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 fn already_exists(call: Call<'_>) -> ErrorClass {

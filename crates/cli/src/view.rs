@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 use switchback_engine::Registry;
-use switchback_model::StepId;
+use switchback_model::{SecretRef, StepId};
 use switchback_model::facts::Facts;
 use switchback_model::plan::{OutputRef, Plan, PlanStep, Template};
 use switchback_report::plan::{PhaseView, PlanStepView, PlanView};
@@ -65,6 +65,7 @@ impl<'a> Known<'a> {
     fn filled(&self, template: &Template) -> Value {
         match template {
             Template::Lit(value) => value.clone(),
+            Template::Secret(name) => SecretRef::of_input(name).to_json(),
             Template::Ref(r) => self.stand_in(r),
             Template::Join(parts) => {
                 let text = |part: &Template| match self.filled(part) {
@@ -109,6 +110,7 @@ pub(crate) fn shown(template: &Template) -> Value {
     match template {
         Template::Lit(value) => value.clone(),
         Template::Ref(r) => Value::String(format!("${{{}}}", r.text())),
+        Template::Secret(name) => Value::String(format!("${{inputs.{name}}}")),
         Template::Join(parts) => Value::String(
             parts
                 .iter()

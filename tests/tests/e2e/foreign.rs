@@ -75,7 +75,8 @@ fn look_alikes_of_another_run_are_left_alone() {
 }
 
 const TRUST: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
-const ALLOW: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}]}"#;
+const ALLOW: &str =
+    r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}]}"#;
 
 /// Refused by its name, without an effect; and an unwind touches nothing either.
 fn is_refused(operator: &Operator, step: &str, saying: &str) {
@@ -122,7 +123,11 @@ fn a_repository_of_the_same_name() {
     let operator = Operator::with_sandbox();
     let ecr = colleague::ecr(&operator.endpoint());
     block_on(ecr.create_repository().repository_name("app").send()).unwrap();
-    is_refused(&operator, "      - id: r\n        op: aws.ecr.repository\n        with: { repository_name: app }\n", "app");
+    is_refused(
+        &operator,
+        "      - id: r\n        op: aws.ecr.repository\n        with: { repository_name: app }\n",
+        "app",
+    );
 }
 
 #[test]

@@ -22,7 +22,7 @@ use crate::ids::AllocationId;
 /// What the calls are about: AWS chooses the address, so there is nothing to tell two apart.
 const ABOUT: &str = "an elastic IP address";
 
-/// The parameters.
+/// An elastic IP address: a public IPv4 address that stays.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {

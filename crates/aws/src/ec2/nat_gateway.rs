@@ -40,7 +40,7 @@ pub enum Connectivity {
     Private,
 }
 
-/// The parameters.
+/// A NAT gateway: the way out of private subnets.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {

@@ -339,6 +339,7 @@ pub async fn sweep(ec2: &Client, prefix: &str, run: RunId) -> OpResult<Vec<Lefto
             id: id.to_owned(),
             step: value(&steps, id).unwrap_or_default(),
             generation: value(&generations, id).and_then(|g| g.parse().ok()).unwrap_or_default(),
+            target: None,
         })
     });
     Ok(left.collect())

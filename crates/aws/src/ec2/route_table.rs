@@ -20,7 +20,7 @@ use super::{Absent, Calls, client, resource, route, route_table_association, tag
 use crate::errors::{Call, op_error};
 use crate::ids::{RouteTableId, VpcId};
 
-/// The parameters.
+/// A route table of a VPC, without routes of ours.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {

@@ -19,7 +19,7 @@ use super::{Calls, POLL, client, resource, tags};
 use crate::errors::{Call, op_error};
 use crate::ids::{RouteTableAssociationId, RouteTableId, SubnetId};
 
-/// The parameters.
+/// A route table on a subnet.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {

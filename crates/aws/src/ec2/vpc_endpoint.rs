@@ -41,7 +41,7 @@ pub enum Kind {
     Interface,
 }
 
-/// The parameters.
+/// A VPC endpoint: a private way to an AWS service.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {

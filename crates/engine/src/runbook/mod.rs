@@ -30,7 +30,8 @@ mod yaml;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Label};
 pub use document::{
-    AwsTargetSpec, InputSpec, InputType, OnFailureSpec, PhaseSpec, PolicySpec, RetrySpec, Runbook, StepSpec, TargetSpec,
+    AssumeRoleSpec, AwsTargetSpec, InputSpec, InputType, ManagedSecretSpec, OnFailureSpec, PhaseSpec, PolicySpec,
+    RetrySpec, Runbook, SecretFromSpec, StepSpec, TargetSpec,
 };
 pub use duration::parse_duration;
 pub use node::{Entry, Node, NodeValue, Spanned, Text};
