@@ -264,7 +264,7 @@ mod tests {
         let tag = |key: &str, value: &str| format!("<member><Key>{key}</Key><Value>{value}</Value></member>");
         reply(format!(
             "<GetPolicyResponse><GetPolicyResult><Policy><PolicyName>app-read</PolicyName><PolicyId>ANPA1</PolicyId>\
-             <Arn>{ARN}</Arn><Path>/app/</Path><DefaultVersionId>v1</DefaultVersionId>\
+             <Arn>{ARN}</Arn><Path>/app/</Path><DefaultVersionId>v2</DefaultVersionId>\
              <Description>Reads what the application stores</Description><Tags>{}{}{}{}</Tags></Policy>\
              </GetPolicyResult></GetPolicyResponse>",
             tag("Name", "app-read"),
@@ -319,6 +319,7 @@ mod tests {
             let got: Vec<_> = verdict.compared.iter().filter(|c| !c.holds()).map(|c| c.what.as_str()).collect();
             assert_eq!(got, wrong, "{verdict:?}");
         }
+        assert!(script.bodies.lock().unwrap()[1].contains("VersionId=v2"), "the version that counts, whoever made it");
     }
 
     #[tokio::test(start_paused = true)]

@@ -352,6 +352,12 @@ mod tests {
             let calls: Vec<_> = watch.calls.lock().unwrap().iter().map(|c| c.operation.clone()).collect();
             let read = "GetRolePolicy";
             assert_eq!(calls, [read, call, read, read, read, read]);
+            let body = &script.bodies.lock().unwrap()[1];
+            assert_eq!(
+                body.contains("PolicyDocument=%7B%22Statement%22%3A%5B%5D%7D"),
+                call == "PutRolePolicy",
+                "{body}"
+            );
         }
     }
 
