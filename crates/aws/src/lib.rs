@@ -7,6 +7,7 @@
 //! - [`ids`]: ids as types, which the schemas carry.
 //! - [`provider`]: the account guard, and the sweep for what is left of a run.
 //! - [`ec2`] and the other services: the operations of one service in a folder, one file each.
+//! - `document`: JSON documents and settings, compared for what was asked for.
 //! - `named`: what operations do alike on things that are addressed by name, which are most outside EC2.
 //!
 //! An operation decides nothing about retries, waits for quiet periods or recovery: it does one
@@ -16,7 +17,9 @@
 pub mod calls;
 mod cidr;
 pub mod context;
+mod document;
 pub mod ec2;
+pub mod ecr;
 pub mod errors;
 pub mod http;
 pub mod ids;
@@ -45,6 +48,8 @@ pub fn register(registry: &mut Registry) -> Result<(), DuplicateKind> {
     registry.register(ec2::internet_gateway_attachment::InternetGatewayAttachment)?;
     registry.register(ec2::security_group::SecurityGroup)?;
     registry.register(ec2::security_group_rule::SecurityGroupRule)?;
+    registry.register(ecr::lifecycle_policy::LifecyclePolicy)?;
+    registry.register(ecr::repository::Repository)?;
     Ok(())
 }
 
@@ -61,6 +66,8 @@ mod tests {
         ("aws.ec2.security_group_rule", 1),
         ("aws.ec2.subnet", 1),
         ("aws.ec2.vpc", 1),
+        ("aws.ecr.lifecycle_policy", 1),
+        ("aws.ecr.repository", 1),
     ];
 
     #[test]
