@@ -20,11 +20,11 @@ pub mod context;
 mod document;
 pub mod ec2;
 pub mod ecr;
+pub mod ecs;
 pub mod errors;
 pub mod http;
 pub mod ids;
 pub mod intercept;
-#[expect(dead_code, reason = "its first users follow")]
 mod named;
 pub mod provider;
 pub mod tags;
@@ -50,6 +50,7 @@ pub fn register(registry: &mut Registry) -> Result<(), DuplicateKind> {
     registry.register(ec2::security_group_rule::SecurityGroupRule)?;
     registry.register(ecr::lifecycle_policy::LifecyclePolicy)?;
     registry.register(ecr::repository::Repository)?;
+    registry.register(ecs::cluster::Cluster)?;
     Ok(())
 }
 
@@ -68,6 +69,7 @@ mod tests {
         ("aws.ec2.vpc", 1),
         ("aws.ecr.lifecycle_policy", 1),
         ("aws.ecr.repository", 1),
+        ("aws.ecs.cluster", 1),
     ];
 
     #[test]
