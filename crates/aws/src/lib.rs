@@ -25,6 +25,7 @@ pub mod errors;
 pub mod http;
 pub mod ids;
 pub mod intercept;
+pub mod logs;
 mod named;
 pub mod provider;
 pub mod tags;
@@ -51,6 +52,7 @@ pub fn register(registry: &mut Registry) -> Result<(), DuplicateKind> {
     registry.register(ecr::lifecycle_policy::LifecyclePolicy)?;
     registry.register(ecr::repository::Repository)?;
     registry.register(ecs::cluster::Cluster)?;
+    registry.register(logs::log_group::LogGroup)?;
     Ok(())
 }
 
@@ -70,6 +72,7 @@ mod tests {
         ("aws.ecr.lifecycle_policy", 1),
         ("aws.ecr.repository", 1),
         ("aws.ecs.cluster", 1),
+        ("aws.logs.log_group", 1),
     ];
 
     #[test]
