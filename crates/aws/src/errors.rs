@@ -24,7 +24,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use switchback_model::{ErrorClass, OpError};
+use switchback_model::{ErrorClass, OpError, OpResult};
 
 use crate::intercept::{is_write, request_id};
 
@@ -107,6 +107,18 @@ where
 #[must_use]
 pub fn is_not_found(error: &OpError) -> bool {
     error.code.as_deref().is_some_and(code_is_not_found)
+}
+
+/// What was read or deleted; none when the service says that it is not there.
+///
+/// # Errors
+/// Every error but "not found".
+pub(crate) fn found<T>(reply: OpResult<T>) -> OpResult<Option<T>> {
+    match reply {
+        Ok(reply) => Ok(Some(reply)),
+        Err(e) if is_not_found(&e) => Ok(None),
+        Err(e) => Err(e),
+    }
 }
 
 fn class<E>(call: Call<'_>, error: &SdkError<E, HttpResponse>, code: Option<&str>, status: Option<u16>) -> ErrorClass

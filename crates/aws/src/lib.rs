@@ -7,17 +7,17 @@
 //! - [`ids`]: ids as types, which the schemas carry.
 //! - [`provider`]: the account guard, and the sweep for what is left of a run.
 //! - [`ec2`] and the other services: the operations of one service in a folder, one file each.
-//! - `document`: JSON documents and settings, compared for what was asked for.
+//! - `asked`: settings that were read back, compared in what was asked for.
 //! - `named`: what operations do alike on things that are addressed by name, which are most outside EC2.
 //!
 //! An operation decides nothing about retries, waits for quiet periods or recovery: it does one
 //! thing, and says what it sees. What it is told and what it tells goes through its `Cx`; no clock
 //! and no environment is read behind its back.
 
+mod asked;
 pub mod calls;
 mod cidr;
 pub mod context;
-mod document;
 pub mod ec2;
 pub mod ecr;
 pub mod ecs;

@@ -21,10 +21,9 @@ use switchback_model::record::Proof;
 use switchback_model::{ErrorClass, OpError, OpResult};
 
 use super::client;
-use super::repository::{self, There, unless_not_found};
+use super::repository::{self, There};
 use crate::calls::Calls;
-use crate::document;
-use crate::errors::{Call, is_not_found, op_error};
+use crate::errors::{Call, found, is_not_found, op_error};
 use crate::ids::RepositoryName;
 use crate::named::{self, Named, POLL};
 use crate::tags;
@@ -93,7 +92,7 @@ impl Params {
 
 /// The policy in one form: ECR sorts rules by priority and lists of tags by itself, and drops empty ones.
 fn normal(text: &str) -> Value {
-    let mut policy = document::parsed(text);
+    let mut policy = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
     if let Some(rules) = policy.get_mut("rules").and_then(Value::as_array_mut) {
         for rule in rules.iter_mut() {
             let Some(selection) = rule.get_mut("selection").and_then(Value::as_object_mut) else { continue };
@@ -118,7 +117,7 @@ fn priority(rule: &Value) -> i64 {
 /// The policy that the repository has; none when it has none, or is not there.
 async fn read(cx: &Cx, name: &str) -> OpResult<Option<String>> {
     let reply = client(cx)?.get_lifecycle_policy().repository_name(name).send().await;
-    let reply = unless_not_found(reply.map_err(|e| op_error(Call::new("ecr:GetLifecyclePolicy", name), e)))?;
+    let reply = found(reply.map_err(|e| op_error(Call::new("ecr:GetLifecyclePolicy", name), e)))?;
     Ok(reply.as_ref().and_then(GetLifecyclePolicyOutput::lifecycle_policy_text).map(str::to_owned))
 }
 

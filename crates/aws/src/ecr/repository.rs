@@ -18,9 +18,9 @@ use switchback_model::facts::Facts;
 use switchback_model::{ErrorClass, OpError, OpResult};
 
 use super::client;
-use crate::calls::{Absent, Calls};
-use crate::document;
-use crate::errors::{Call, is_not_found, op_error};
+use crate::asked;
+use crate::calls::{Absent, Calls, nameless};
+use crate::errors::{Call, found, is_not_found, op_error};
 use crate::ids::{KmsKeyArn, RepositoryArn, RepositoryName};
 use crate::named::{self, Named, POLL};
 use crate::tags::{self, Tags};
@@ -123,14 +123,16 @@ impl Named for There {
     async fn read(cx: &Cx, name: &str) -> OpResult<Option<Self>> {
         let described = client(cx)?.describe_repositories().repository_names(name).send().await;
         let described = described.map_err(|e| op_error(Call::new("ecr:DescribeRepositories", name), e));
-        let Some(found) = unless_not_found(described)? else { return Ok(None) };
+        let Some(described) = found(described)? else { return Ok(None) };
         let named = |r: &Described| r.repository_name() == Some(name);
-        let Some(repository) = found.repositories.unwrap_or_default().into_iter().find(named) else { return Ok(None) };
+        let Some(repository) = described.repositories.unwrap_or_default().into_iter().find(named) else {
+            return Ok(None);
+        };
         let arn = repository.repository_arn().unwrap_or_default();
         let tags = client(cx)?.list_tags_for_resource().resource_arn(arn).send().await;
         let tags = tags.map_err(|e| op_error(Call::new("ecr:ListTagsForResource", arn), e));
         // Not found: it was deleted between the two calls.
-        Ok(unless_not_found(tags)?.map(|reply| Self { tags: tags::read(reply.tags().iter().map(pair)), repository }))
+        Ok(found(tags)?.map(|reply| Self { tags: tags::read(reply.tags().iter().map(pair)), repository }))
     }
 
     fn tags(&self) -> &Tags {
@@ -146,15 +148,6 @@ impl There {
     /// The registry that it is in: the account's id.
     pub(super) fn registry_id(&self) -> &str {
         self.repository.registry_id().unwrap_or_default()
-    }
-}
-
-/// None where the service says that what the call named is not there.
-pub(super) fn unless_not_found<T>(reply: OpResult<T>) -> OpResult<Option<T>> {
-    match reply {
-        Ok(reply) => Ok(Some(reply)),
-        Err(e) if is_not_found(&e) => Ok(None),
-        Err(e) => Err(e),
     }
 }
 
@@ -176,7 +169,7 @@ fn output(repository: &Described) -> Output {
 async fn images(cx: &Cx, name: &str) -> OpResult<Option<String>> {
     let pages = client(cx)?.list_images().repository_name(name).into_paginator().items().send();
     let listed = pages.try_collect().await.map_err(|e| op_error(Call::new("ecr:ListImages", name), e));
-    let Some(ids) = unless_not_found::<Vec<_>>(listed)? else { return Ok(None) };
+    let Some(ids) = found::<Vec<_>>(listed)? else { return Ok(None) };
     let digests: BTreeSet<_> = ids.iter().map(|id| id.image_digest()).collect();
     let tags: BTreeSet<_> = ids.iter().filter_map(|id| id.image_tag()).collect();
     Ok((!ids.is_empty()).then(|| counted(digests.len(), &tags)))
@@ -351,10 +344,7 @@ impl Operation for Repository {
                 error
             })?;
         let repository = reply.repository().filter(|r| r.repository_arn().is_some());
-        repository.map(output).ok_or_else(|| {
-            let message = format!("the reply to `ecr:CreateRepository` for {name} does not name what it made");
-            OpError::new(ErrorClass::Ambiguous, message)
-        })
+        repository.map(output).ok_or_else(|| nameless("ecr:CreateRepository", name))
     }
 
     async fn find(&self, cx: &Cx, params: &Params, _before: &Absent) -> OpResult<Found<Output>> {
@@ -403,7 +393,7 @@ impl Operation for Repository {
         let now = settings(&there.repository);
         let mut verdict = named::verdict(cx, &there, &params.tags);
         for (what, wanted) in params.settings() {
-            let got = document::of_those(&wanted, &now[what]);
+            let got = asked::of_those(&wanted, &now[what]);
             verdict = verdict.compare(what, wanted, got);
         }
         verdict.observed = json!({
@@ -506,7 +496,7 @@ mod tests {
         }
         // AWS names the key that it chose.
         let chosen = json!({"encryption_type": "KMS"});
-        assert_eq!(document::of_those(&chosen, &now["encryption_configuration"]), chosen);
+        assert_eq!(asked::of_those(&chosen, &now["encryption_configuration"]), chosen);
     }
 
     #[test]

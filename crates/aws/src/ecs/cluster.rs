@@ -19,9 +19,9 @@ use switchback_model::facts::Facts;
 use switchback_model::{ErrorClass, OpError, OpResult};
 
 use super::configuration::Configuration;
-use crate::calls::{Absent, Calls};
+use crate::asked;
+use crate::calls::{Absent, Calls, nameless};
 use crate::context::AwsContext;
-use crate::document;
 use crate::errors::{Call, is_not_found, op_error};
 use crate::ids::{EcsClusterArn, EcsClusterName};
 use crate::named::{self, Named, POLL};
@@ -370,10 +370,7 @@ impl Operation for Cluster {
                 error
             })?;
         let cluster = reply.cluster().filter(|c| c.cluster_arn().is_some());
-        cluster.map(output).ok_or_else(|| {
-            let message = format!("the reply to `ecs:CreateCluster` for {name} does not name what it made");
-            OpError::new(ErrorClass::Ambiguous, message)
-        })
+        cluster.map(output).ok_or_else(|| nameless("ecs:CreateCluster", name))
     }
 
     async fn settle(&self, cx: &Cx, _params: &Params, _before: &Absent, out: &Output) -> OpResult<Output> {
@@ -444,12 +441,12 @@ impl Operation for Cluster {
         }
         if !params.settings.is_empty() {
             let wanted = params.settings_by_name();
-            let got = document::of_those(&wanted, &settings(cluster));
+            let got = asked::of_those(&wanted, &settings(cluster));
             verdict = verdict.compare("settings", wanted, got);
         }
         if let Some(wanted) = &params.configuration {
             let wanted = json!(wanted);
-            let got = document::of_those(&wanted, &super::configuration::read(cluster.configuration()));
+            let got = asked::of_those(&wanted, &super::configuration::read(cluster.configuration()));
             verdict = verdict.compare("configuration", wanted, got);
         }
         verdict.observed = json!({
