@@ -206,7 +206,9 @@ fn class_of_code(call: Call<'_>, code: &str, text: &str) -> Option<ErrorClass> {
         | "OperationInProgress"
         | "ConcurrentModification"
         | "ConcurrentModificationException"
-        | "OperationAborted" => ErrorClass::Busy,
+        | "OperationAborted"
+        | "OperationAbortedException"
+        | "UpdateInProgressException" => ErrorClass::Busy,
         "InvalidSubnet.Conflict"
         | "Resource.AlreadyAssociated"
         | "IdempotentParameterMismatch"
@@ -215,6 +217,8 @@ fn class_of_code(call: Call<'_>, code: &str, text: &str) -> Option<ErrorClass> {
         _ if code.starts_with("DeleteConflict") || code.contains("ResourceInUse") || code.ends_with(".InUse") => {
             ErrorClass::Busy
         }
+        // `ClusterContainsTasksException` of ECS, and its sisters: what is in it goes away first.
+        _ if code.starts_with("ClusterContains") => ErrorClass::Busy,
         _ if is_wrong_state(code) => ErrorClass::Busy,
         _ if code_is_not_found(code) && call.just_made => ErrorClass::Busy,
         _ => return None,
@@ -352,6 +356,15 @@ mod tests {
             (400, "IncorrectInstanceState", Busy, Busy),
             (400, "InvalidDBInstanceState", Busy, Busy),
             (400, "InvalidDBClusterStateFault", Busy, Busy),
+            (400, "OperationAbortedException", Busy, Busy),
+            (400, "UpdateInProgressException", Busy, Busy),
+            (400, "ClusterContainsServicesException", Busy, Busy),
+            (400, "ClusterContainsTasksException", Busy, Busy),
+            (400, "ClusterContainsContainerInstancesException", Busy, Busy),
+            (400, "RepositoryAlreadyExistsException", Permanent, AlreadyExists),
+            (400, "ResourceAlreadyExistsException", Permanent, AlreadyExists),
+            (400, "RepositoryNotEmptyException", Permanent, Permanent),
+            (500, "ServerException", Transient, Ambiguous),
             (400, "InvalidGroup.Duplicate", Permanent, AlreadyExists),
             (400, "InvalidPermission.Duplicate", Permanent, AlreadyExists),
             (400, "InvalidSubnet.Conflict", Permanent, AlreadyExists),

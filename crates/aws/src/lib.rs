@@ -8,24 +8,28 @@
 //! - [`ids`]: ids as types, which the schemas carry.
 //! - [`provider`]: the account guard, and the sweep for what is left of a run.
 //! - [`ec2`] and the other services: the operations of one service in a folder, one file each.
+//! - `asked`: settings that were read back, compared in what was asked for.
 //! - `named`: what operations do alike on things that are addressed by name, which are most outside EC2.
 //!
 //! An operation decides nothing about retries, waits for quiet periods or recovery: it does one
 //! thing, and says what it sees. What it is told and what it tells goes through its `Cx`; no clock
 //! and no environment is read behind its back.
 
+mod asked;
 pub mod calls;
 mod cidr;
 pub mod context;
 pub mod document;
 pub mod ec2;
+pub mod ecr;
+pub mod ecs;
 pub mod errors;
 pub mod http;
 pub mod iam;
 pub mod ids;
 pub mod intercept;
 pub mod kms;
-#[expect(dead_code, reason = "its first users follow")]
+pub mod logs;
 mod named;
 pub mod provider;
 pub mod tags;
@@ -61,6 +65,10 @@ pub fn register(registry: &mut Registry) -> Result<(), DuplicateKind> {
     registry.register(iam::role_inline_policy::RoleInlinePolicy)?;
     registry.register(kms::key::Key)?;
     registry.register(kms::alias::Alias)?;
+    registry.register(ecr::lifecycle_policy::LifecyclePolicy)?;
+    registry.register(ecr::repository::Repository)?;
+    registry.register(ecs::cluster::Cluster)?;
+    registry.register(logs::log_group::LogGroup)?;
     Ok(())
 }
 
@@ -83,12 +91,16 @@ mod tests {
         ("aws.ec2.subnet", 1),
         ("aws.ec2.vpc", 1),
         ("aws.ec2.vpc_endpoint", 1),
+        ("aws.ecr.lifecycle_policy", 1),
+        ("aws.ecr.repository", 1),
+        ("aws.ecs.cluster", 1),
         ("aws.iam.policy", 1),
         ("aws.iam.role", 1),
         ("aws.iam.role_inline_policy", 1),
         ("aws.iam.role_policy_attachment", 1),
         ("aws.kms.alias", 1),
         ("aws.kms.key", 1),
+        ("aws.logs.log_group", 1),
     ];
 
     #[test]
