@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 use switchback_engine::Registry;
-use switchback_model::{SecretRef, StepId};
 use switchback_model::facts::Facts;
 use switchback_model::plan::{OutputRef, Plan, PlanStep, Template};
+use switchback_model::{SecretRef, StepId};
 use switchback_report::plan::{PhaseView, PlanStepView, PlanView};
 
 /// The view of a plan.

@@ -32,7 +32,7 @@ use crate::tags;
 const LONGEST_TEXT: usize = 30_720;
 const MOST_RULES: usize = 50;
 
-/// The parameters.
+/// The lifecycle policy of a repository: which images expire when.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {

@@ -28,7 +28,7 @@ use crate::tags::{self, Tags};
 /// How many tags of images a message names.
 const MOST_NAMED: usize = 5;
 
-/// The parameters.
+/// An ECR repository: where images of one name are kept.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {

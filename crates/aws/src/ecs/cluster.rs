@@ -34,7 +34,7 @@ const MOST_BASE: i32 = 100_000;
 /// Providers that attach scaling resources take minutes.
 const CREATE_DEADLINE: Duration = Duration::from_secs(10 * 60);
 
-/// The parameters.
+/// An ECS cluster with its capacity providers, without services.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
