@@ -184,3 +184,19 @@ fn a_db_cluster_of_the_same_name() {
     let step = "      - id: c\n        op: aws.rds.db_cluster\n        with: { db_cluster_identifier: app, engine: aurora-postgresql, master_username: postgres, manage_master_user_password: true, skip_final_snapshot: true }\n";
     is_refused(&operator, step, "app");
 }
+
+#[test]
+fn an_alias_of_the_same_name() {
+    let operator = Operator::with_sandbox();
+    let kms = colleague::kms(&operator.endpoint());
+    let key = block_on(async {
+        let key = kms.create_key().send().await.unwrap();
+        let key = key.key_metadata().map(|k| k.key_id().to_owned()).unwrap();
+        kms.create_alias().alias_name("alias/app").target_key_id(&key).send().await.unwrap();
+        key
+    });
+    let step = format!(
+        "      - id: a\n        op: aws.kms.alias\n        with: {{ alias_name: alias/app, target_key_id: {key} }}\n"
+    );
+    is_refused(&operator, &step, "alias/app");
+}

@@ -25,7 +25,7 @@ use crate::ids::{
     TransitGatewayId, VpcEndpointId, VpcPeeringConnectionId,
 };
 
-/// The parameters: exactly one destination and exactly one target.
+/// A route: where traffic to a destination goes. Exactly one destination and exactly one target.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
