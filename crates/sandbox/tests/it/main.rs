@@ -6,6 +6,7 @@ mod faults;
 mod gateway;
 mod group;
 mod interface;
+mod kms;
 mod places;
 mod protocols;
 mod requests;
