@@ -4,7 +4,7 @@ use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{KeySpec, KeyState, KeyUsageType, Tag};
 use serde_json::json;
 
-use crate::support::{Aws, aws, refused};
+use crate::support::{Aws, SETTLE, aws, refused};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const UNKNOWN: &str = "00000000-0000-4000-8000-000000000000";
@@ -220,6 +220,27 @@ async fn policies_are_kept_and_checked() {
     refused(put(&policy.to_string().replace("kms:*", "kms:Sign")).await, "MalformedPolicyDocumentException");
     put(&policy.to_string()).await.unwrap();
     assert_eq!(get(&plain).await.unwrap().policy(), Some(policy.to_string().as_str()));
+}
+
+#[tokio::test]
+async fn a_policy_names_roles_that_kms_can_see() {
+    let aws = aws();
+    let policy = |role: &str| {
+        json!({"Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Principal": {"AWS": role}, "Action": "kms:*", "Resource": "*",
+        }]})
+        .to_string()
+    };
+    let create = |role: &str| aws.kms.create_key().policy(policy(role)).send();
+    refused(create("arn:aws:iam::123456789012:role/none").await, "MalformedPolicyDocumentException");
+    let trust = json!({"Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole",
+    }]});
+    let made = aws.iam.create_role().role_name("app").assume_role_policy_document(trust.to_string());
+    let role = made.send().await.unwrap().role.unwrap().arn;
+    refused(create(&role).await, "MalformedPolicyDocumentException");
+    aws.sandbox.clock().advance(SETTLE);
+    create(&role).await.unwrap();
 }
 
 #[tokio::test]

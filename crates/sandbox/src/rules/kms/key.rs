@@ -59,7 +59,7 @@ pub(super) async fn create(desk: &mut Desk<'_>, body: &Body) -> Result<Answer, R
     let document = body.text("Policy")?.map(str::to_owned);
     if let Some(document) = &document {
         let bypass = body.flag("BypassPolicyLockoutSafetyCheck")? == Some(true);
-        policy::check(document, &desk.place.account, bypass)?;
+        policy::check(document, &desk.place.account, bypass, |role| desk.role(role).is_some())?;
     }
     let mut call = body.0.clone();
     call.remove("Policy");
@@ -254,7 +254,7 @@ pub(super) async fn put_policy(desk: &mut Desk<'_>, body: &Body) -> Result<Answe
     check_policy_name(body)?;
     let document = body.required("Policy")?;
     let bypass = body.flag("BypassPolicyLockoutSafetyCheck")? == Some(true);
-    policy::check(document, &desk.place.account, bypass)?;
+    policy::check(document, &desk.place.account, bypass, |role| desk.role(role).is_some())?;
     let id = id.to_owned();
     put(desk, &id, document).await?;
     desk.look();

@@ -12,8 +12,8 @@ fn malformed(message: &'static str) -> Refusal {
 }
 
 /// Checks a document that is to become the policy of a key of this account. Unless `bypass`, it must leave somebody of
-/// the account who can change it.
-pub(super) fn check(text: &str, account: &str, bypass: bool) -> Result<(), Refusal> {
+/// the account who can change it. `is_role` says whether a role of the account can be seen by now.
+pub(super) fn check(text: &str, account: &str, bypass: bool, is_role: impl Fn(&str) -> bool) -> Result<(), Refusal> {
     if text.len() > 32768 {
         return Err(Refusal::new("LimitExceededException", "The key policy is longer than 32768 bytes."));
     }
@@ -34,7 +34,7 @@ pub(super) fn check(text: &str, account: &str, bypass: bool) -> Result<(), Refus
         let Value::Object(statement) = statement else {
             return Err(malformed("A policy statement must be an object."));
         };
-        keeps_somebody |= check_statement(statement, account)?;
+        keeps_somebody |= check_statement(statement, account, &is_role)?;
     }
     if keeps_somebody || bypass {
         return Ok(());
@@ -43,7 +43,11 @@ pub(super) fn check(text: &str, account: &str, bypass: bool) -> Result<(), Refus
 }
 
 /// Whether the statement lets somebody of the account change the policy.
-fn check_statement(statement: &Map<String, Value>, account: &str) -> Result<bool, Refusal> {
+fn check_statement(
+    statement: &Map<String, Value>,
+    account: &str,
+    is_role: &impl Fn(&str) -> bool,
+) -> Result<bool, Refusal> {
     let has_one_of = |names: [&str; 2]| names.iter().filter(|name| statement.contains_key(**name)).count() == 1;
     let effect = statement.get("Effect").and_then(Value::as_str);
     if !matches!(effect, Some("Allow" | "Deny")) {
@@ -64,10 +68,13 @@ fn check_statement(statement: &Map<String, Value>, account: &str) -> Result<bool
         Some(_) => return Err(malformed("Policy contains a statement with one or more invalid principals.")),
         None => Vec::new(),
     };
-    let is_principal = |text: &str| {
-        text == "*"
-            || text.starts_with("arn:aws:")
-            || (text.len() == 12 && text.bytes().all(|digit| digit.is_ascii_digit()))
+    let roles = format!("arn:aws:iam::{account}:role/");
+    let is_principal = |text: &str| match text {
+        "*" => true,
+        // Also refused for a role that was made a moment ago: KMS hears of it later.
+        role if role.starts_with(&roles) => is_role(role),
+        arn if arn.starts_with("arn:aws:") => true,
+        account => account.len() == 12 && account.bytes().all(|digit| digit.is_ascii_digit()),
     };
     if !principals.iter().all(|text| is_principal(text)) {
         return Err(malformed("Policy contains a statement with one or more invalid principals."));
@@ -125,8 +132,8 @@ mod tests {
 
     #[test]
     fn what_is_no_policy_is_refused() {
-        check(&by_default(ACCOUNT), ACCOUNT, false).unwrap();
-        check(&statement(json!({})), ACCOUNT, false).unwrap();
+        check(&by_default(ACCOUNT), ACCOUNT, false, |_| true).unwrap();
+        check(&statement(json!({})), ACCOUNT, false, |_| true).unwrap();
         for bad in [
             "{".to_owned(),
             "[]".to_owned(),
@@ -140,7 +147,11 @@ mod tests {
             statement(json!({"Action": null})),
             statement(json!({"Resource": null})),
         ] {
-            assert_eq!(check(&bad, ACCOUNT, true).unwrap_err().code, "MalformedPolicyDocumentException", "{bad}");
+            assert_eq!(
+                check(&bad, ACCOUNT, true, |_| true).unwrap_err().code,
+                "MalformedPolicyDocumentException",
+                "{bad}"
+            );
         }
     }
 
@@ -151,8 +162,8 @@ mod tests {
             statement(json!({"Effect": "Deny"})),
             statement(json!({"Principal": {"AWS": "arn:aws:iam::999999999999:root"}})),
         ] {
-            assert!(check(&bad, ACCOUNT, false).is_err(), "{bad}");
-            check(&bad, ACCOUNT, true).unwrap();
+            assert!(check(&bad, ACCOUNT, false, |_| true).is_err(), "{bad}");
+            check(&bad, ACCOUNT, true, |_| true).unwrap();
         }
     }
 }
