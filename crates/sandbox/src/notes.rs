@@ -28,11 +28,14 @@ pub(crate) struct Notes {
     pub(crate) flags: BTreeSet<(String, Flag)>,
     /// Attributes of a resource that the emulator forgets, by names of the rules. They are in the report.
     pub(crate) facts: BTreeMap<String, BTreeMap<&'static str, Value>>,
+    /// A number of its own for each resource that needs one beside its name: another one of that name has another.
+    pub(crate) numbers: BTreeMap<String, u32>,
     /// By service, action and token.
     pub(crate) replays: BTreeMap<(Service, String, String), Replay>,
     /// How many sessions were given out.
     pub(crate) sessions: u32,
     next_rule: u32,
+    next_number: u32,
 }
 
 /// An attribute that is either on or off.
@@ -99,6 +102,7 @@ impl Notes {
         self.ready.retain(|id, _| exists(id));
         self.gone.retain(|id, _| exists(id));
         self.facts.retain(|id, _| exists(id));
+        self.numbers.retain(|id, _| exists(id));
         self.flags.retain(|(id, _)| exists(id));
     }
 
@@ -111,6 +115,12 @@ impl Notes {
     /// Whether a name cannot be used yet.
     pub(crate) fn is_blocked(&self, name: &str, now: Moment) -> bool {
         self.blocked.get(name).is_some_and(|until| now < *until)
+    }
+
+    /// Gives a new resource its number.
+    pub(crate) fn number(&mut self, id: &str) {
+        self.next_number += 1;
+        self.numbers.insert(id.to_owned(), self.next_number);
     }
 
     /// An attribute that the emulator forgets.
@@ -151,6 +161,6 @@ impl Notes {
 
     /// Nothing, but ids go on counting.
     pub(crate) fn cleared(&self) -> Self {
-        Self { next_rule: self.next_rule, sessions: self.sessions, ..Self::default() }
+        Self { next_rule: self.next_rule, next_number: self.next_number, sessions: self.sessions, ..Self::default() }
     }
 }
