@@ -6,6 +6,8 @@ mod faults;
 mod gateway;
 mod group;
 mod interface;
+mod places;
+mod protocols;
 mod requests;
 mod rule;
 mod snapshot;

@@ -17,13 +17,13 @@ async fn the_caller_is_of_the_account() {
 }
 
 #[tokio::test]
-async fn calls_are_signed_and_for_this_region() {
+async fn calls_are_signed_and_for_a_region_that_there_is() {
     let aws = aws();
     let unsigned = http::Request::post("/").body(Bytes::from("Action=DescribeVpcs")).unwrap();
     let response = aws.sandbox.endpoint().call(unsigned).await.unwrap();
     assert_eq!(response.status(), 403);
     assert!(String::from_utf8_lossy(response.body()).contains("<Code>MissingAuthenticationToken</Code>"));
-    let elsewhere = ec2(&aws.sandbox, "AKIATEST", "eu-west-1");
+    let elsewhere = ec2(&aws.sandbox, "AKIATEST", "xx-bad-1");
     refused_with(elsewhere.describe_vpcs().send().await, 401, "AuthFailure");
 }
 

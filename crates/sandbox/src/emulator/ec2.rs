@@ -1,17 +1,19 @@
-//! Between the emulator's state views and the types of [`crate::picture`].
-//!
-//! Pure: nothing here calls the emulator.
+//! EC2: between the emulator's state view and the section of the picture, and edits of what the emulator cannot do.
 
 use std::collections::HashMap;
 
 use winterbaume_ec2::Ec2StateView;
-use winterbaume_ec2::views::{IpPermissionView, IpRangeView, Ipv6RangeView, SecurityGroupView, UserIdGroupPairView};
+use winterbaume_ec2::views::{
+    IpPermissionView, IpRangeView, Ipv6RangeView, RouteTableAssociationView, SecurityGroupView,
+    SubnetIpv6CidrAssocView, UserIdGroupPairView,
+};
 
-use crate::picture::{Acl, Gateway, Group, Interface, Other, Peer, Picture, RouteTable, RuleKey, Subnet, Vpc};
+use super::Emulator;
+use crate::picture::ec2::{Acl, Ec2, Gateway, Group, Interface, Other, Peer, RouteTable, RuleKey, Subnet, Vpc};
 use crate::query::Tags;
 
 /// Reads all that exists.
-pub(super) fn picture_of(view: &Ec2StateView) -> Picture {
+pub(super) fn picture_of(view: &Ec2StateView) -> Ec2 {
     let vpcs = view.vpcs.iter().map(|(id, it)| {
         let vpc = Vpc {
             cidr: it.cidr_block.clone(),
@@ -69,7 +71,7 @@ pub(super) fn picture_of(view: &Ec2StateView) -> Picture {
         .network_acls
         .iter()
         .map(|(id, it)| (id.clone(), Acl { vpc: it.vpc_id.clone(), is_default: it.is_default, tags: tags(&it.tags) }));
-    Picture {
+    Ec2 {
         vpcs: vpcs.collect(),
         subnets: subnets.collect(),
         gateways: gateways.collect(),
@@ -78,6 +80,110 @@ pub(super) fn picture_of(view: &Ec2StateView) -> Picture {
         tables: tables.collect(),
         acls: acls.collect(),
         others: others(view),
+    }
+}
+
+impl Emulator {
+    /// Replaces the tags of a resource.
+    pub(crate) async fn set_tags(&self, id: &str, tags: &Tags) {
+        self.edit(|view: &mut Ec2StateView| {
+            if let Some(held) = tags_mut(view, id) {
+                *held = tags.clone().into_iter().collect();
+            }
+        })
+        .await;
+    }
+
+    /// Replaces what a group allows.
+    pub(crate) async fn set_rules(&self, group: &str, rules: &[RuleKey]) {
+        self.edit(|view: &mut Ec2StateView| set_rules(view, group, rules)).await;
+    }
+
+    /// Adds the default group, and makes this table the main one: both come with a VPC.
+    pub(crate) async fn add_vpc_defaults(&self, vpc: &str, group: &str, table: &str) {
+        self.edit(|view: &mut Ec2StateView| {
+            let own = RuleKey {
+                group: group.to_owned(),
+                egress: false,
+                protocol: "-1".to_owned(),
+                from: -1,
+                to: -1,
+                peer: Peer::Group(group.to_owned()),
+            };
+            if let Some(held) = view.security_groups.get_mut(group) {
+                held.description = "default VPC security group".to_owned();
+                held.ingress_rules = vec![permission_of(&own)];
+            }
+            if let Some(held) = view.route_tables.get_mut(table) {
+                held.associations.push(RouteTableAssociationView {
+                    association_id: format!("rtbassoc-{}", vpc.trim_start_matches("vpc-")),
+                    subnet_id: None,
+                    gateway_id: None,
+                    main: true,
+                    state: "associated".to_owned(),
+                });
+            }
+        })
+        .await;
+    }
+
+    /// Takes away what goes with a VPC: its default group, main route table and default network ACL.
+    pub(crate) async fn drop_vpc_defaults(&self, vpc: &str) {
+        self.edit(|view: &mut Ec2StateView| {
+            view.security_groups.retain(|_, group| group.vpc_id != vpc);
+            view.route_tables.retain(|_, table| table.vpc_id != vpc);
+            view.network_acls.retain(|_, acl| acl.vpc_id != vpc);
+        })
+        .await;
+    }
+
+    /// Takes away what goes with a subnet: what ties it to route tables and network ACLs.
+    pub(crate) async fn drop_subnet_ties(&self, subnet: &str) {
+        self.edit(|view: &mut Ec2StateView| {
+            for table in view.route_tables.values_mut() {
+                table.associations.retain(|tie| tie.subnet_id.as_deref() != Some(subnet));
+            }
+            for acl in view.network_acls.values_mut() {
+                acl.associations.retain(|tie| tie.subnet_id != subnet);
+            }
+        })
+        .await;
+    }
+
+    /// Gives a VPC a further range.
+    pub(crate) async fn add_vpc_cidr(&self, vpc: &str, association: &str, cidr: &str) {
+        self.edit(|view: &mut Ec2StateView| {
+            if let Some(held) = view.vpcs.get_mut(vpc) {
+                held.secondary_cidr_blocks.push((association.to_owned(), cidr.to_owned()));
+            }
+        })
+        .await;
+    }
+
+    /// Gives a subnet an IPv6 range.
+    pub(crate) async fn add_subnet_ipv6(&self, subnet: &str, association: &str, cidr: &str) {
+        self.edit(|view: &mut Ec2StateView| {
+            if let Some(held) = view.subnets.get_mut(subnet) {
+                held.ipv6_cidr_blocks.push(SubnetIpv6CidrAssocView {
+                    association_id: association.to_owned(),
+                    ipv6_cidr_block: cidr.to_owned(),
+                    state: "associated".to_owned(),
+                });
+            }
+        })
+        .await;
+    }
+}
+
+fn set_rules(view: &mut Ec2StateView, group: &str, rules: &[RuleKey]) {
+    let Some(SecurityGroupView { ingress_rules, egress_rules, .. }) = view.security_groups.get_mut(group) else {
+        return;
+    };
+    ingress_rules.clear();
+    egress_rules.clear();
+    for rule in rules {
+        let side = if rule.egress { &mut *egress_rules } else { &mut *ingress_rules };
+        side.push(permission_of(rule));
     }
 }
 
@@ -164,7 +270,7 @@ fn port(port: Option<i64>) -> i32 {
 }
 
 /// One rule in the emulator's form.
-pub(super) fn permission_of(rule: &RuleKey) -> IpPermissionView {
+fn permission_of(rule: &RuleKey) -> IpPermissionView {
     let port = |port: i32| if rule.protocol == "-1" { None } else { Some(i64::from(port)) };
     let mut permission = IpPermissionView {
         from_port: port(rule.from),
@@ -190,7 +296,7 @@ fn route_text(route: &winterbaume_ec2::views::RouteView) -> String {
 }
 
 /// The tags of any resource that can be tagged.
-pub(super) fn tags_mut<'a>(view: &'a mut Ec2StateView, id: &str) -> Option<&'a mut HashMap<String, String>> {
+fn tags_mut<'a>(view: &'a mut Ec2StateView, id: &str) -> Option<&'a mut HashMap<String, String>> {
     let kind = id.rsplit_once('-').map_or("", |(kind, _)| kind);
     match kind {
         "vpc" => view.vpcs.get_mut(id).map(|it| &mut it.tags),
