@@ -30,8 +30,12 @@ pub(crate) struct Notes {
     pub(crate) facts: BTreeMap<String, BTreeMap<&'static str, Value>>,
     /// By service, action and token.
     pub(crate) replays: BTreeMap<(Service, String, String), Replay>,
+    /// The highest number that was given out inside of a resource, such as to a version of a policy.
+    pub(crate) numbers: BTreeMap<String, u32>,
     /// How many sessions were given out.
     pub(crate) sessions: u32,
+    /// How many things got an id that is counted here.
+    made: u32,
     next_rule: u32,
 }
 
@@ -81,7 +85,7 @@ impl Answer {
 impl Notes {
     /// None yet; ids are counted from here on.
     pub(crate) fn starting_at(first_id: u32) -> Self {
-        Self { next_rule: first_id, ..Self::default() }
+        Self { next_rule: first_id, made: first_id, ..Self::default() }
     }
 
     /// Gives new rules an id, and forgets what is gone. `is_default` is for rules that are seen for the first time.
@@ -100,6 +104,13 @@ impl Notes {
         self.gone.retain(|id, _| exists(id));
         self.facts.retain(|id, _| exists(id));
         self.flags.retain(|(id, _)| exists(id));
+        self.numbers.retain(|id, _| exists(id));
+    }
+
+    /// A number that nothing else in this place has or had.
+    pub(crate) fn next_number(&mut self) -> u32 {
+        self.made = self.made.wrapping_add(1);
+        self.made
     }
 
     /// What comes to its end first, when its time has come.
@@ -151,6 +162,6 @@ impl Notes {
 
     /// Nothing, but ids go on counting.
     pub(crate) fn cleared(&self) -> Self {
-        Self { next_rule: self.next_rule, sessions: self.sessions, ..Self::default() }
+        Self { next_rule: self.next_rule, sessions: self.sessions, made: self.made, ..Self::default() }
     }
 }

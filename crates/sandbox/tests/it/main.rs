@@ -5,6 +5,8 @@ mod binary;
 mod faults;
 mod gateway;
 mod group;
+mod iam_policy;
+mod iam_role;
 mod interface;
 mod places;
 mod protocols;
