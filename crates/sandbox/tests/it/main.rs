@@ -12,6 +12,7 @@ mod places;
 mod protocols;
 mod requests;
 mod rule;
+mod secrets;
 mod snapshot;
 mod subnet;
 mod support;
