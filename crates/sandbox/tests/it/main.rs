@@ -16,5 +16,6 @@ mod secrets;
 mod snapshot;
 mod subnet;
 mod support;
+mod tagging;
 mod tags;
 mod vpc;
