@@ -16,6 +16,8 @@ pub struct Quotas {
     pub subnets_per_vpc: Option<usize>,
     /// Internet gateways in the region. A new AWS account has 5.
     pub internet_gateways: Option<usize>,
+    /// Elastic IP addresses in the region. A new AWS account has 5.
+    pub elastic_ips: Option<usize>,
     /// Security groups in the region. A new AWS account has 2,500.
     pub security_groups: Option<usize>,
     /// Rules of one security group in one direction. A new AWS account has 60.

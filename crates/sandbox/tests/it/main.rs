@@ -2,20 +2,25 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod binary;
+mod elastic_ip;
+mod endpoint;
 mod faults;
 mod gateway;
 mod group;
 mod iam_policy;
 mod iam_role;
 mod interface;
+mod nat;
 mod places;
 mod protocols;
 mod requests;
+mod route;
 mod rule;
 mod secrets;
 mod snapshot;
 mod subnet;
 mod support;
+mod table;
 mod tagging;
 mod tags;
 mod vpc;
