@@ -240,6 +240,7 @@ impl Desk<'_> {
             Service::Ec2 => ec2::finish(self, id).await,
             Service::Rds => rds::finish(self, id).await,
             Service::Kms => kms::finish(self, id).await,
+            Service::SecretsManager => secrets::finish(self, id).await,
             service => Err(Refusal::internal(format!("The sandbox does not know how {id} of {} ends", service.name()))),
         }
     }
