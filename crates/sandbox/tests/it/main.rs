@@ -8,6 +8,7 @@ mod faults;
 mod gateway;
 mod group;
 mod interface;
+mod logs;
 mod places;
 mod protocols;
 mod requests;
