@@ -19,6 +19,16 @@ const GROUP: &str = r#"
         op: aws.ec2.security_group
         with: { vpc_id: "${vpc.vpc_id}", group_name: web, description: "what faces the web" }"#;
 
+const REPOSITORY: &str = r#"
+      - id: repository
+        op: aws.ecr.repository
+        with:
+          repository_name: team/app
+          image_tag_mutability: IMMUTABLE
+          image_scanning_configuration: { scan_on_push: true }
+          encryption_configuration: { encryption_type: KMS }
+          tags: { Name: app }"#;
+
 /// Each operation: how to make its parameters, as the last step of a runbook.
 const CASES: &[(&str, &[&str], &str)] = &[
     ("aws.ec2.vpc", &[], VPC),
@@ -47,6 +57,41 @@ const CASES: &[(&str, &[&str], &str)] = &[
       - id: rule
         op: aws.ec2.security_group_rule
         with: { group_id: "${group.group_id}", ip_protocol: tcp, from_port: 443, to_port: 443, cidr_ipv4: 10.0.0.0/8 }"#,
+    ),
+    ("aws.ecr.repository", &[], REPOSITORY),
+    (
+        "aws.ecr.lifecycle_policy",
+        &[REPOSITORY],
+        r#"
+      - id: policy
+        op: aws.ecr.lifecycle_policy
+        with:
+          repository_name: "${repository.repository_name}"
+          lifecycle_policy_text: >-
+            {"rules": [{"rulePriority": 1, "action": {"type": "expire"},
+            "selection": {"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 10}}]}"#,
+    ),
+    (
+        "aws.ecs.cluster",
+        &[],
+        r#"
+      - id: cluster
+        op: aws.ecs.cluster
+        with:
+          cluster_name: app
+          capacity_providers: [FARGATE, FARGATE_SPOT]
+          default_capacity_provider_strategy: [{ capacity_provider: FARGATE, weight: 1, base: 1 }]
+          settings: [{ name: containerInsights, value: enabled }]
+          configuration: { execute_command_configuration: { logging: NONE } }
+          tags: { Name: app }"#,
+    ),
+    (
+        "aws.logs.log_group",
+        &[],
+        r#"
+      - id: logs
+        op: aws.logs.log_group
+        with: { log_group_name: /ecs/app, retention_in_days: 30, log_group_class: STANDARD, tags: { Name: app } }"#,
     ),
 ];
 
@@ -99,4 +144,24 @@ fn security_group() {
 #[test]
 fn security_group_rule() {
     conforms("aws.ec2.security_group_rule");
+}
+
+#[test]
+fn repository() {
+    conforms("aws.ecr.repository");
+}
+
+#[test]
+fn lifecycle_policy() {
+    conforms("aws.ecr.lifecycle_policy");
+}
+
+#[test]
+fn cluster() {
+    conforms("aws.ecs.cluster");
+}
+
+#[test]
+fn log_group() {
+    conforms("aws.logs.log_group");
 }
