@@ -4,6 +4,8 @@
 mod binary;
 mod elastic_ip;
 mod endpoint;
+mod ecr;
+mod ecs;
 mod faults;
 mod gateway;
 mod group;
@@ -12,6 +14,7 @@ mod iam_role;
 mod interface;
 mod nat;
 mod kms;
+mod logs;
 mod places;
 mod protocols;
 mod rds;
