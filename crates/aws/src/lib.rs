@@ -5,6 +5,7 @@
 //! - [`errors`]: what an error of AWS means for the executor.
 //! - [`tags`], [`calls`]: ownership, and the facts that all operations share.
 //! - [`ids`]: ids as types, which the schemas carry.
+//! - [`secret`]: the value of a secret input out of Secrets Manager.
 //! - [`provider`]: the account guard, and the sweep for what is left of a run.
 //! - [`ec2`] and the other services: the operations of one service in a folder, one file each.
 //! - `named`: what operations do alike on things that are addressed by name, which are most outside EC2.
@@ -24,6 +25,7 @@ pub mod intercept;
 #[expect(dead_code, reason = "its first users follow")]
 mod named;
 pub mod provider;
+pub mod secret;
 pub mod tags;
 #[cfg(test)]
 mod testing;
@@ -31,7 +33,7 @@ mod testing;
 use switchback_engine::Registry;
 use switchback_engine::registry::DuplicateKind;
 
-pub use context::{AwsConfig, AwsContext, CredentialSource, QUIET, Secret};
+pub use context::{AwsConfig, AwsContext, CredentialSource, QUIET, Role, Secret};
 pub use provider::AwsProvider;
 
 /// Adds every operation of this crate.
