@@ -21,9 +21,9 @@ pub mod errors;
 pub mod http;
 pub mod ids;
 pub mod intercept;
-#[expect(dead_code, reason = "its first users follow")]
 mod named;
 pub mod provider;
+pub mod rds;
 pub mod tags;
 #[cfg(test)]
 mod testing;
@@ -45,6 +45,10 @@ pub fn register(registry: &mut Registry) -> Result<(), DuplicateKind> {
     registry.register(ec2::internet_gateway_attachment::InternetGatewayAttachment)?;
     registry.register(ec2::security_group::SecurityGroup)?;
     registry.register(ec2::security_group_rule::SecurityGroupRule)?;
+    registry.register(rds::db_cluster::DbCluster)?;
+    registry.register(rds::db_cluster_parameter_group::DbClusterParameterGroup)?;
+    registry.register(rds::db_instance::DbInstance)?;
+    registry.register(rds::db_subnet_group::DbSubnetGroup)?;
     Ok(())
 }
 
@@ -61,6 +65,10 @@ mod tests {
         ("aws.ec2.security_group_rule", 1),
         ("aws.ec2.subnet", 1),
         ("aws.ec2.vpc", 1),
+        ("aws.rds.db_cluster", 1),
+        ("aws.rds.db_cluster_parameter_group", 1),
+        ("aws.rds.db_instance", 1),
+        ("aws.rds.db_subnet_group", 1),
     ];
 
     #[test]
