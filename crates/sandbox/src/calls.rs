@@ -14,7 +14,7 @@ pub struct Call {
     pub seq: u64,
     /// When the answer was known, on the sandbox's clock.
     pub at_ms: i64,
-    /// `ec2` or `sts`; empty when the request was not signed.
+    /// As in the credential scope: `ec2`, `secretsmanager`; empty when the request was not signed.
     pub service: String,
     /// The action, such as `CreateVpc`.
     pub action: String,

@@ -1,243 +1,416 @@
-//! The emulator: the only module that names the `winterbaume-*` crates, which are young and pinned.
+//! The emulator of one place: the only module that names the `winterbaume-*` crates, which are young and pinned.
 //!
-//! It takes calls in EC2's query protocol, hands out a [`Picture`] of all that exists, and can be saved and loaded as a
-//! whole. Where an operation of the emulator is missing or loses something, there is a method here that edits its state
-//! through its own state views; those methods do what they are told and refuse nothing; `rules` decides.
+//! It takes calls in each service's own protocol, hands out a [`Picture`] of all that exists, and can be saved and
+//! loaded as a whole. Where an operation of the emulator is missing or loses something, there is a method in the
+//! module of the service that edits its state through its own state view; those methods do what they are told and
+//! refuse nothing; `rules` decides.
 //!
-//! Its state views are tens of kilobytes large before anything is in them, and so are the futures that hold one: all of
-//! them are boxed here, so that no caller needs a large stack.
+//! A state view does not hold everything: what it leaves out is lost by an edit and by a snapshot. That has to be kept
+//! in the notes instead.
 //!
-//! The emulator keeps one account for the whole process and reports it in places. Nothing here passes that on: who
-//! needs an account takes it from the settings.
+//! EC2's state views are tens of kilobytes large before anything is in them, and so are the futures that hold one: all
+//! of them are boxed here, so that no caller needs a large stack.
+//!
+//! The crates know one account a process. An emulator that plays another one swaps the two in all that goes in and
+//! comes out, so that rules and callers see the account of the place, and an ARN of the other account stays one.
 
-mod convert;
+mod ec2;
+mod ecr;
+mod ecs;
+mod iam;
+mod kms;
+mod logs;
+mod rds;
+mod secrets;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use winterbaume_cloudwatchlogs::{CloudWatchLogsService, LogsStateView};
 use winterbaume_core::{MockRequest, MockResponse, MockService, StatefulService, default_account_id};
-use winterbaume_ec2::views::{RouteTableAssociationView, SecurityGroupView, SubnetIpv6CidrAssocView};
+use winterbaume_ec2::views::CountersView;
 use winterbaume_ec2::{Ec2Service, Ec2StateView};
+use winterbaume_ecr::{EcrService, EcrStateView};
+use winterbaume_ecs::{EcsService, EcsStateView};
+use winterbaume_iam::{IamService, IamStateView};
+use winterbaume_kms::{KmsService, KmsStateView};
+use winterbaume_rds::{RdsService, RdsStateView};
+use winterbaume_secretsmanager::{SecretsManagerService, SecretsmanagerStateView};
 use winterbaume_sts::StsService;
 use winterbaume_sts::views::StsStateView;
 
-use crate::picture::{Picture, RuleKey};
-use crate::query::{Params, Tags};
-use crate::refusal::{Refusal, Service};
+use crate::picture::Picture;
+use crate::place::{GLOBAL, Place};
+use crate::query::Params;
+use crate::refusal::Refusal;
+use crate::service::{Protocol, Service};
 use crate::xml::text_of;
 
-/// The inner emulator of one region.
+/// The region that the crates are told where AWS has none.
+const HOME: &str = "us-east-1";
+/// A region that nobody uses: what is there is what a new one holds.
+const NOWHERE: &str = "nowhere";
+
+/// What the crates are told the account is, and what it is. The same twice for the account that they know.
+#[derive(Debug, Clone)]
+struct Accounts {
+    theirs: &'static str,
+    ours: String,
+}
+
+impl Accounts {
+    fn differ(&self) -> bool {
+        self.theirs != self.ours
+    }
+
+    /// Each for the other: doing it twice changes nothing.
+    fn swap<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if !self.differ() || !(text.contains(self.theirs) || text.contains(&self.ours)) {
+            return Cow::Borrowed(text);
+        }
+        let parts: Vec<String> = text.split(self.theirs).map(|part| part.replace(&self.ours, self.theirs)).collect();
+        Cow::Owned(parts.join(&self.ours))
+    }
+
+    fn swap_bytes(&self, body: Bytes) -> Bytes {
+        match std::str::from_utf8(&body).map(|text| self.swap(text)) {
+            Ok(Cow::Owned(text)) => Bytes::from(text),
+            _ => body,
+        }
+    }
+
+    /// In everything that a state view says.
+    fn swap_view<V: View>(&self, view: Box<V>) -> Box<V> {
+        if !self.differ() {
+            return view;
+        }
+        let swapped = serde_json::to_string(&view).and_then(|text| serde_json::from_str(&self.swap(&text)));
+        swapped.map(Box::new).unwrap_or_else(|error| {
+            tracing::error!(%error, "the emulator cannot read its own state");
+            view
+        })
+    }
+}
+
+/// The inner emulator of one place.
 pub(crate) struct Emulator {
-    ec2: Ec2Service,
-    sts: StsService,
+    services: Services,
     region: String,
+    accounts: Accounts,
     picture: Arc<Mutex<Arc<Picture>>>,
+    /// The services that were called or edited: the others hold nothing.
+    used: Mutex<BTreeSet<Service>>,
+    first_id: u32,
 }
 
-/// All that an emulator holds.
-#[derive(Clone)]
-pub(crate) struct Saved {
-    ec2: Arc<Ec2StateView>,
-    sts: Arc<StsStateView>,
-}
-
-/// An answer of the emulator to a call that has no rules here.
+/// An answer of the emulator.
 pub(crate) struct Raw {
     pub(crate) status: u16,
     pub(crate) body: Bytes,
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The state of one service, as a whole.
+trait View: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
+    const SERVICE: Service;
+
+    /// The state in a region.
+    fn take<'a>(emulator: &'a Emulator, region: &'a str) -> BoxFuture<'a, Box<Self>>;
+
+    /// Makes this the state of the place.
+    fn put(self: Box<Self>, emulator: &Emulator) -> BoxFuture<'_, ()>;
+
+    /// Draws it. Nothing to do where the service shows its state by itself.
+    fn draw(&self, picture: &mut Picture);
+}
+
+/// What is the same for every service: written once, because futures of a trait's methods are not known to be `Send`.
+macro_rules! services {
+    ($($name:ident: $service:ty, $view:ty, $which:ident, $draw:expr;)+) => {
+        struct Services {
+            $($name: $service,)+
+        }
+
+        impl Services {
+            fn new() -> Self {
+                Self { $($name: <$service>::new(),)+ }
+            }
+        }
+
+        /// All that an emulator holds. What was never used is not there.
+        #[derive(Clone, Default)]
+        pub(crate) struct Saved {
+            $($name: Option<Arc<$view>>,)+
+        }
+
+        $(impl View for $view {
+            const SERVICE: Service = Service::$which;
+
+            fn take<'a>(emulator: &'a Emulator, region: &'a str) -> BoxFuture<'a, Box<Self>> {
+                Box::pin(async { Box::new(emulator.services.$name.snapshot(emulator.accounts.theirs, region).await) })
+            }
+
+            fn put(self: Box<Self>, emulator: &Emulator) -> BoxFuture<'_, ()> {
+                Box::pin(async {
+                    let restored = emulator.services.$name.restore(emulator.accounts.theirs, &emulator.region, *self);
+                    if let Err(error) = restored.await {
+                        tracing::error!(%error, "the emulator did not take its own state back");
+                    }
+                })
+            }
+
+            fn draw(&self, picture: &mut Picture) {
+                let draw: fn(&Self, &mut Picture) = $draw;
+                draw(self, picture);
+            }
+        })+
+
+        impl Emulator {
+            fn handle(&self, service: Service, request: MockRequest) -> Option<BoxFuture<'_, MockResponse>> {
+                match service {
+                    $(Service::$which => Some(self.services.$name.handle(request)),)+
+                    Service::Tagging => None,
+                }
+            }
+
+            /// Takes the picture of one service again.
+            async fn look(&self, service: Service) {
+                match service {
+                    $(Service::$which => self.look_at::<$view>().await,)+
+                    Service::Tagging => {}
+                }
+            }
+
+            /// All that exists, to be loaded later, also into another emulator of the same place.
+            pub(crate) async fn save(&self) -> Saved {
+                Saved { $($name: self.save_one::<$view>().await,)+ }
+            }
+
+            /// Makes everything as it was.
+            pub(crate) async fn load(&self, saved: &Saved) {
+                $(self.load_one::<$view>(saved.$name.as_deref()).await;)+
+            }
+        }
+    };
+}
+
+services! {
+    ec2: Ec2Service, Ec2StateView, Ec2, |_, _| {};
+    sts: StsService, StsStateView, Sts, |_, _| {};
+    iam: IamService, IamStateView, Iam, |view, all| all.iam = Arc::new(iam::picture_of(view));
+    rds: RdsService, RdsStateView, Rds, |view, all| all.rds = Arc::new(rds::picture_of(view));
+    ecs: EcsService, EcsStateView, Ecs, |view, all| all.ecs = Arc::new(ecs::picture_of(view));
+    ecr: EcrService, EcrStateView, Ecr, |view, all| all.ecr = Arc::new(ecr::picture_of(view));
+    logs: CloudWatchLogsService, LogsStateView, Logs, |view, all| all.logs = Arc::new(logs::picture_of(view));
+    kms: KmsService, KmsStateView, Kms, |view, all| all.kms = Arc::new(kms::picture_of(view));
+    secrets: SecretsManagerService, SecretsmanagerStateView, SecretsManager,
+        |view, all| all.secrets = Arc::new(secrets::picture_of(view));
+}
+
 impl Emulator {
-    pub(crate) fn new(region: &str) -> Self {
-        let ec2 = Ec2Service::new();
+    /// An empty one. Its ids are counted from `first_id` on.
+    pub(crate) fn new(place: &Place, first_id: u32) -> Self {
+        let services = Services::new();
         let picture = Arc::new(Mutex::new(Arc::new(Picture::default())));
-        // The emulator shows its state to listeners after every call that succeeded.
+        // EC2 shows its state to listeners after every call that succeeded: its views are too large to take twice.
         let latest = Arc::clone(&picture);
-        ec2.notifier().subscribe(move |_account, _region, view| {
-            *latest.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(convert::picture_of(view));
+        services.ec2.notifier().subscribe(move |_account, _region, view| {
+            Arc::make_mut(&mut *lock(&latest)).ec2 = Arc::new(ec2::picture_of(view));
         });
-        Self { ec2, sts: StsService::new(), region: region.to_owned(), picture }
+        let region = if place.region == GLOBAL { HOME } else { &place.region };
+        Self {
+            services,
+            region: region.to_owned(),
+            accounts: Accounts { theirs: default_account_id(), ours: place.account.clone() },
+            picture,
+            used: Mutex::default(),
+            first_id,
+        }
     }
 
     /// What exists now.
     pub(crate) fn picture(&self) -> Arc<Picture> {
-        Arc::clone(&self.picture.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&lock(&self.picture))
     }
 
-    /// Passes on a call as it came.
+    /// Whether it was not used before.
+    fn note_use(&self, service: Service) -> bool {
+        lock(&self.used).insert(service)
+    }
+
+    fn is_used(&self, service: Service) -> bool {
+        lock(&self.used).contains(&service)
+    }
+
+    /// A view with the accounts swapped. EC2's is too large to be read whole, and no rule reads an account in it.
+    fn swapped<V: View>(&self, view: Box<V>) -> Box<V> {
+        if V::SERVICE == Service::Ec2 { view } else { self.accounts.swap_view(view) }
+    }
+
+    /// Changes the state of a service. What its view does not hold is lost.
+    fn edit<'a, V: View>(&'a self, change: impl FnOnce(&mut V) + Send + 'a) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            self.note_use(V::SERVICE);
+            let mut view = self.swapped(V::take(self, &self.region).await);
+            change(&mut view);
+            self.swapped(view).put(self).await;
+            self.look_at::<V>().await;
+        })
+    }
+
+    async fn look_at<V: View>(&self) {
+        if matches!(V::SERVICE, Service::Ec2 | Service::Sts) {
+            return;
+        }
+        let view = self.swapped(V::take(self, &self.region).await);
+        view.draw(Arc::make_mut(&mut *lock(&self.picture)));
+    }
+
+    async fn save_one<V: View>(&self) -> Option<Arc<V>> {
+        if self.is_used(V::SERVICE) { Some(Arc::from(V::take(self, &self.region).await)) } else { None }
+    }
+
+    async fn load_one<V: View>(&self, saved: Option<&V>) {
+        let view = match saved {
+            Some(view) => Box::new(view.clone()),
+            None if self.is_used(V::SERVICE) => V::take(self, NOWHERE).await,
+            None => return,
+        };
+        self.note_use(V::SERVICE);
+        view.put(self).await;
+        self.look_at::<V>().await;
+    }
+
+    /// Passes on a call in the query protocol.
     pub(crate) async fn forward(&self, service: Service, params: &Params) -> Raw {
+        // The emulator takes a plus sign for itself, so spaces must not be one.
+        self.send(service, HeaderMap::new(), params.encode().replace('+', "%20")).await
+    }
+
+    /// Passes on a call in JSON.
+    pub(crate) async fn forward_json(&self, service: Service, action: &str, body: &Value) -> Raw {
+        let mut headers = HeaderMap::new();
+        if let Ok(target) = HeaderValue::from_str(&format!("{}.{action}", service.target())) {
+            headers.insert("x-amz-target", target);
+        }
+        self.send(service, headers, body.to_string()).await
+    }
+
+    async fn send(&self, service: Service, headers: HeaderMap, body: String) -> Raw {
+        if self.note_use(service) && service == Service::Ec2 && self.first_id > 0 {
+            self.edit(|view: &mut Ec2StateView| view.counters = counters_from(self.first_id)).await;
+        }
         let request = MockRequest {
             method: "POST".to_owned(),
             uri: format!("https://{}.{}.amazonaws.com/", service.name(), self.region),
-            headers: HeaderMap::new(),
-            // The emulator takes a plus sign for itself, so spaces must not be one.
-            body: Bytes::from(params.encode().replace('+', "%20")),
+            headers,
+            body: Bytes::from(self.accounts.swap(&body).into_owned()),
         };
-        let MockResponse { status, body, .. } = match service {
-            Service::Ec2 => self.ec2.handle(request).await,
-            Service::Sts => self.sts.handle(request).await,
+        let Some(answer) = self.handle(service, request) else {
+            return Raw { status: 501, body: Bytes::new() };
         };
-        Raw { status, body }
+        let MockResponse { status, body, .. } = answer.await;
+        if status < 300 {
+            self.look(service).await;
+        }
+        Raw { status, body: self.accounts.swap_bytes(body) }
     }
 
-    /// Makes a call of its own; gives back the XML of the reply.
+    /// Makes a call of its own to EC2; gives back the XML of the reply.
     pub(crate) async fn act(&self, call: Params) -> Result<String, Refusal> {
-        let raw = self.forward(Service::Ec2, &call).await;
+        self.act_on(Service::Ec2, call).await
+    }
+
+    /// Makes a call of its own in the query protocol; gives back the XML of the reply.
+    pub(crate) async fn act_on(&self, service: Service, call: Params) -> Result<String, Refusal> {
+        let raw = self.forward(service, &call).await;
         let body = String::from_utf8_lossy(&raw.body).into_owned();
-        if raw.status < 300 { Ok(body) } else { Err(refusal_in(raw.status, &body)) }
+        if raw.status < 300 { Ok(body) } else { Err(raw.refusal(service)) }
     }
 
-    /// Replaces the tags of a resource.
-    pub(crate) async fn set_tags(&self, id: &str, tags: &Tags) {
-        self.edit(|view| {
-            if let Some(held) = convert::tags_mut(view, id) {
-                *held = tags.clone().into_iter().collect();
-            }
-        })
-        .await;
+    /// Makes a call of its own in JSON; gives back the reply.
+    pub(crate) async fn act_json(&self, service: Service, action: &str, body: &Value) -> Result<Value, Refusal> {
+        let raw = self.forward_json(service, action, body).await;
+        if raw.status < 300 { Ok(raw.json()) } else { Err(raw.refusal(service)) }
     }
 
-    /// Replaces what a group allows.
-    pub(crate) async fn set_rules(&self, group: &str, rules: &[RuleKey]) {
-        self.edit(|view| set_rules(view, group, rules)).await;
-    }
-
-    /// Adds the default group, and makes this table the main one: both come with a VPC.
-    pub(crate) async fn add_vpc_defaults(&self, vpc: &str, group: &str, table: &str) {
-        self.edit(|view| {
-            let own = RuleKey {
-                group: group.to_owned(),
-                egress: false,
-                protocol: "-1".to_owned(),
-                from: -1,
-                to: -1,
-                peer: crate::picture::Peer::Group(group.to_owned()),
-            };
-            if let Some(held) = view.security_groups.get_mut(group) {
-                held.description = "default VPC security group".to_owned();
-                held.ingress_rules = vec![convert::permission_of(&own)];
-            }
-            if let Some(held) = view.route_tables.get_mut(table) {
-                held.associations.push(RouteTableAssociationView {
-                    association_id: format!("rtbassoc-{}", vpc.trim_start_matches("vpc-")),
-                    subnet_id: None,
-                    gateway_id: None,
-                    main: true,
-                    state: "associated".to_owned(),
-                });
-            }
-        })
-        .await;
-    }
-
-    /// Takes away what goes with a VPC: its default group, main route table and default network ACL.
-    pub(crate) async fn drop_vpc_defaults(&self, vpc: &str) {
-        self.edit(|view| {
-            view.security_groups.retain(|_, group| group.vpc_id != vpc);
-            view.route_tables.retain(|_, table| table.vpc_id != vpc);
-            view.network_acls.retain(|_, acl| acl.vpc_id != vpc);
-        })
-        .await;
-    }
-
-    /// Takes away what goes with a subnet: what ties it to route tables and network ACLs.
-    pub(crate) async fn drop_subnet_ties(&self, subnet: &str) {
-        self.edit(|view| {
-            for table in view.route_tables.values_mut() {
-                table.associations.retain(|tie| tie.subnet_id.as_deref() != Some(subnet));
-            }
-            for acl in view.network_acls.values_mut() {
-                acl.associations.retain(|tie| tie.subnet_id != subnet);
-            }
-        })
-        .await;
-    }
-
-    /// Gives a VPC a further range.
-    pub(crate) async fn add_vpc_cidr(&self, vpc: &str, association: &str, cidr: &str) {
-        self.edit(|view| {
-            if let Some(held) = view.vpcs.get_mut(vpc) {
-                held.secondary_cidr_blocks.push((association.to_owned(), cidr.to_owned()));
-            }
-        })
-        .await;
-    }
-
-    /// Gives a subnet an IPv6 range.
-    pub(crate) async fn add_subnet_ipv6(&self, subnet: &str, association: &str, cidr: &str) {
-        self.edit(|view| {
-            if let Some(held) = view.subnets.get_mut(subnet) {
-                held.ipv6_cidr_blocks.push(SubnetIpv6CidrAssocView {
-                    association_id: association.to_owned(),
-                    ipv6_cidr_block: cidr.to_owned(),
-                    state: "associated".to_owned(),
-                });
-            }
-        })
-        .await;
-    }
-
-    fn edit<'a>(&'a self, change: impl FnOnce(&mut Ec2StateView) + Send + 'a) -> BoxFuture<'a, ()> {
-        Box::pin(async move {
-            let mut view = self.view().await;
-            change(&mut view);
-            self.put(view).await;
-        })
-    }
-
-    fn view(&self) -> BoxFuture<'_, Box<Ec2StateView>> {
-        Box::pin(async { Box::new(self.ec2.snapshot(default_account_id(), &self.region).await) })
-    }
-
-    fn put(&self, view: Box<Ec2StateView>) -> BoxFuture<'_, ()> {
-        Box::pin(async move {
-            if let Err(error) = self.ec2.restore(default_account_id(), &self.region, *view).await {
-                tracing::error!(%error, "the emulator did not take its own state back");
-            }
-        })
-    }
-
-    /// All that exists, to be loaded later, also into another emulator of the same region.
-    pub(crate) async fn save(&self) -> Saved {
-        Saved {
-            ec2: Arc::from(self.view().await),
-            sts: Arc::new(self.sts.snapshot(default_account_id(), &self.region).await),
-        }
-    }
-
-    /// Makes everything as it was.
-    pub(crate) async fn load(&self, saved: &Saved) {
-        self.put(Box::new(Ec2StateView::clone(&saved.ec2))).await;
-        let sts = StsStateView::clone(&saved.sts);
-        if let Err(error) = self.sts.restore(default_account_id(), &self.region, sts).await {
-            tracing::error!(%error, "the emulator did not take its own state back");
-        }
-    }
-
-    /// Makes it empty. Ids go on counting, so that nothing new is taken for something old.
+    /// Makes it empty. Ids of EC2 go on counting, so that nothing new is taken for something old.
     pub(crate) async fn clear(&self) {
-        let counters = self.view().await.counters;
-        self.put(Box::new(Ec2StateView { counters, ..Ec2StateView::default() })).await;
+        let counters = Ec2StateView::take(self, &self.region).await.counters;
+        self.load(&Saved::default()).await;
+        if self.is_used(Service::Ec2) {
+            self.edit(|view: &mut Ec2StateView| view.counters = counters).await;
+        }
     }
 }
 
-fn set_rules(view: &mut Ec2StateView, group: &str, rules: &[RuleKey]) {
-    let Some(SecurityGroupView { ingress_rules, egress_rules, .. }) = view.security_groups.get_mut(group) else {
-        return;
-    };
-    ingress_rules.clear();
-    egress_rules.clear();
-    for rule in rules {
-        let side = if rule.egress { &mut *egress_rules } else { &mut *ingress_rules };
-        side.push(convert::permission_of(rule));
+/// The counters of the resources that are made here, all from one number on.
+fn counters_from(first: u32) -> CountersView {
+    CountersView {
+        vpc: first,
+        subnet: first,
+        igw: first,
+        sg: first,
+        sgr: first,
+        rtb: first,
+        rtbassoc: first,
+        nacl: first,
+        nacl_assoc: first,
+        eip: first,
+        eip_assoc: first,
+        nat: first,
+        vpc_endpoint: first,
+        eni: first,
+        eni_attach: first,
+        vpc_cidr_assoc: first,
+        instance: first,
+        ..CountersView::default()
     }
 }
 
-/// The emulator writes its errors in several forms; all of them have these two elements.
-pub(crate) fn refusal_in(status: u16, body: &str) -> Refusal {
-    let code = text_of(body, "Code").unwrap_or("InternalError").to_owned();
-    let message = text_of(body, "Message").unwrap_or("An internal error has occurred").to_owned();
-    Refusal::new(code, message).with_status(status)
+impl Raw {
+    /// The body of a reply in JSON; an empty object when there is none.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| Value::Object(serde_json::Map::new()))
+    }
+
+    /// The error in it. The emulator writes XML errors in several forms; all of them have these two elements.
+    pub(crate) fn refusal(&self, service: Service) -> Refusal {
+        let (code, message) = if service.protocol() == Protocol::Json {
+            let body = self.json();
+            let text = |names: [&str; 2]| names.iter().find_map(|name| body[name].as_str()).map(str::to_owned);
+            let code = text(["__type", "code"]).map(|code| code.rsplit('#').next().unwrap_or_default().to_owned());
+            (code, text(["message", "Message"]))
+        } else {
+            let body = String::from_utf8_lossy(&self.body);
+            (text_of(&body, "Code").map(str::to_owned), text_of(&body, "Message").map(str::to_owned))
+        };
+        let code = code.unwrap_or_else(|| "InternalError".to_owned());
+        let message = message.unwrap_or_else(|| "An internal error has occurred".to_owned());
+        Refusal::new(code, message).with_status(self.status)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accounts_are_swapped_and_swapped_back() {
+        let accounts = Accounts { theirs: "123456789012", ours: "111122223333".to_owned() };
+        let text = "arn:aws:iam::123456789012:role/a trusts arn:aws:iam::111122223333:root, not 999999999999";
+        let swapped = accounts.swap(text);
+        assert_eq!(swapped, "arn:aws:iam::111122223333:role/a trusts arn:aws:iam::123456789012:root, not 999999999999");
+        assert_eq!(accounts.swap(&swapped), text);
+    }
 }

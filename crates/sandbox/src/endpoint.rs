@@ -48,6 +48,8 @@ pub(crate) struct Scope {
     pub(crate) access_key: String,
     pub(crate) region: String,
     pub(crate) service: String,
+    /// The session token, which temporary credentials come with.
+    pub(crate) session: Option<String>,
 }
 
 impl Scope {
@@ -59,7 +61,13 @@ impl Scope {
         let mut parts = credential.split('/');
         let access_key = parts.next().filter(|key| !key.is_empty())?;
         let (_date, region, service) = (parts.next()?, parts.next()?, parts.next()?);
-        Some(Self { access_key: access_key.to_owned(), region: region.to_owned(), service: service.to_owned() })
+        let session = request.headers().get("x-amz-security-token").and_then(|token| token.to_str().ok());
+        Some(Self {
+            access_key: access_key.to_owned(),
+            region: region.to_owned(),
+            service: service.to_owned(),
+            session: session.map(str::to_owned),
+        })
     }
 }
 
@@ -76,8 +84,8 @@ mod tests {
         let scope = Scope::of(&signed(
             "AWS4-HMAC-SHA256 Credential=AKIA1/20260101/eu-west-1/ec2/aws4_request, SignedHeaders=host, Signature=0",
         ));
-        let expected = Scope { access_key: "AKIA1".into(), region: "eu-west-1".into(), service: "ec2".into() };
-        assert_eq!(scope, Some(expected));
+        let (region, service) = ("eu-west-1".to_owned(), "ec2".to_owned());
+        assert_eq!(scope, Some(Scope { access_key: "AKIA1".to_owned(), region, service, session: None }));
     }
 
     #[test]

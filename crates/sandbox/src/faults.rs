@@ -32,10 +32,10 @@ use self::plan::Matcher;
 use crate::calls::{Call, Calls};
 use crate::clock::{Clock, Moment};
 use crate::endpoint::{AsOf, At, Cut, Endpoint, Request, Response, Scope};
-use crate::query::Params;
-use crate::refusal::{Refusal, Service};
+use crate::input::Input;
+use crate::refusal::Refusal;
 use crate::rules::{Rules, is_write};
-use crate::xml::text_of;
+use crate::service::Service;
 
 /// What the world may suffer from, and what was called. Clones are handles to the same plan.
 #[derive(Clone, Default)]
@@ -136,9 +136,10 @@ impl Faults {
     }
 
     /// What happens to this call.
-    fn decide(&self, scope: Option<&Scope>, params: &Params) -> (bool, Option<Effect>) {
+    fn decide(&self, scope: Option<&Scope>, input: &Input) -> (bool, Option<Effect>) {
         let mut state = self.state();
-        let effect = state.matcher.decide(params);
+        let service = scope.map_or("", |scope| &scope.service);
+        let effect = state.matcher.decide(service, input);
         let key = scope.map(|scope| scope.access_key.as_str());
         if let (Some(Effect::Expire), Some(key)) = (&effect, key) {
             state.expired.insert(key.to_owned());
@@ -174,17 +175,17 @@ impl FaultLayer {
         let _one_at_a_time = self.landing.lock().await;
         while let Some(Late { due, mut request }) = self.faults.next_due(self.clock.now()) {
             request.extensions_mut().insert(At(due));
-            let (scope, params) = read(&request);
+            let (scope, input) = read(&request);
             let outcome = self.rules.call(request).await;
-            let call = self.describe(scope.as_ref(), &params, &outcome, Some("late"));
+            let call = self.describe(scope.as_ref(), &input, &outcome, Some("late"));
             self.faults.state().calls.push(Call { landed: true, ..call });
         }
     }
 
     async fn answer(&self, mut request: Request) -> Result<Response, Cut> {
         self.land().await;
-        let (scope, params) = read(&request);
-        let (expired, effect) = self.faults.decide(scope.as_ref(), &params);
+        let (scope, input) = read(&request);
+        let (expired, effect) = self.faults.decide(scope.as_ref(), &input);
         let service = scope.as_ref().and_then(|scope| Service::named(&scope.service)).unwrap_or(Service::Ec2);
         let refuse = |refusal: Refusal| Ok(refusal.reply(service, &self.rules.next_request_id()));
         let name = if expired { Some("expired") } else { effect.as_ref().map(Effect::name) };
@@ -193,7 +194,7 @@ impl FaultLayer {
             _ if expired => (refuse(Refusal::expired(service)), 0),
             None | Some(Effect::Expire) => (self.rules.call(request).await, 0),
             Some(Effect::Throttle) => (refuse(Refusal::throttled(service)), 0),
-            Some(Effect::Deny) => (refuse(Refusal::denied(service, params.action())), 0),
+            Some(Effect::Deny) => (refuse(Refusal::denied(service, &input.action)), 0),
             Some(Effect::Error { status, code, message, when }) => {
                 if when == When::After {
                     let _ = self.rules.call(request).await;
@@ -219,7 +220,7 @@ impl FaultLayer {
                 (self.rules.call(request).await, 0)
             }
         };
-        let call = self.describe(scope.as_ref(), &params, &outcome, name);
+        let call = self.describe(scope.as_ref(), &input, &outcome, name);
         self.faults.state().calls.push(call);
         if wait > 0 {
             self.clock.wait_until(self.clock.now().plus(Duration::from_millis(wait))).await;
@@ -230,29 +231,30 @@ impl FaultLayer {
     fn describe(
         &self,
         scope: Option<&Scope>,
-        params: &Params,
+        input: &Input,
         outcome: &Result<Response, Cut>,
         fault: Option<&'static str>,
     ) -> Call {
         let status = outcome.as_ref().ok().map(|response| response.status().as_u16());
         let failed = outcome.as_ref().ok().filter(|response| !response.status().is_success());
-        let code = failed.and_then(|response| std::str::from_utf8(response.body()).ok());
         Call {
             seq: 0,
             at_ms: self.clock.now().millis(),
             service: scope.map(|scope| scope.service.clone()).unwrap_or_default(),
-            action: params.action().to_owned(),
-            write: is_write(params.action()),
+            action: input.action.clone(),
+            write: is_write(&input.action),
             status,
-            code: code.and_then(|body| text_of(body, "Code")).map(str::to_owned),
+            code: failed.and_then(Refusal::code_in),
             fault: fault.map(str::to_owned),
             landed: false,
         }
     }
 }
 
-fn read(request: &Request) -> (Option<Scope>, Params) {
-    (Scope::of(request), Params::parse(request.uri().query(), request.body()))
+fn read(request: &Request) -> (Option<Scope>, Input) {
+    let scope = Scope::of(request);
+    let service = scope.as_ref().and_then(|scope| Service::named(&scope.service));
+    (scope, Input::read(request, service))
 }
 
 impl Endpoint for FaultLayer {

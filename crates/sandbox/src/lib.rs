@@ -7,12 +7,15 @@
 //! AWS SDK, AWS CLI ── server ─┴─ faults ── rules ── emulator
 //! ```
 //!
-//! - the *emulator* (the `winterbaume-*` crates, behind one module) holds all state;
+//! - the *emulator* (the `winterbaume-*` crates, behind one module) holds all state, one for each account and region;
 //! - the *rules* refuse what AWS refuses, mend what the emulator leaves out, and let states take time;
 //! - the *faults* lose, delay and spoil calls by plan;
 //! - the *server* is what the `switchback-sandbox` binary runs, on loopback.
 //!
 //! The binary that touches production does not link this crate: it talks to a sandbox as it talks to AWS.
+
+// Rules of one service after the other come to use what all of them share.
+#![allow(dead_code)]
 
 mod calls;
 mod client;
@@ -20,14 +23,17 @@ mod clock;
 mod emulator;
 mod endpoint;
 mod faults;
+mod input;
 mod notes;
 mod picture;
+mod place;
 mod query;
 mod refusal;
 mod report;
 mod rules;
 mod sandbox;
 mod server;
+mod service;
 mod settings;
 mod state;
 mod xml;

@@ -34,15 +34,18 @@ struct Serve {
     /// Port on 127.0.0.1; 0 takes any that is free
     #[arg(long, value_name = "N", default_value_t = 0)]
     port: u16,
-    /// AWS account to play
+    /// AWS account to play, for access keys that do not say another one
     #[arg(long, value_name = "ID", default_value = DEFAULT_ACCOUNT, value_parser = account)]
     account: String,
-    /// AWS region to play
+    /// AWS region to play; all others are there as well
     #[arg(long, value_name = "R", default_value = DEFAULT_REGION)]
     region: String,
     /// How long new resources are pending, in milliseconds
     #[arg(long, value_name = "N", default_value_t = 50)]
     settle_ms: u64,
+    /// How long databases, NAT gateways and endpoints take, in milliseconds; as long as `--settle-ms` when it is not said
+    #[arg(long, value_name = "N")]
+    slow_ms: Option<u64>,
     /// How long an unanswered write may still land, in milliseconds
     #[arg(long, value_name = "N", default_value_t = 200)]
     quiet_ms: u64,
@@ -100,6 +103,7 @@ async fn run(arguments: Serve) -> Result<(), Box<dyn std::error::Error>> {
         .account(&arguments.account)
         .region(&arguments.region)
         .settle(Duration::from_millis(arguments.settle_ms))
+        .slow(Duration::from_millis(arguments.slow_ms.unwrap_or(arguments.settle_ms)))
         .build();
     state.publish(&Info {
         version: 1,

@@ -1,13 +1,19 @@
-//! What the emulator cannot hold, and nothing else: ids, tags and descriptions of security group rules, how long a
-//! resource is still pending, a few attributes, and the answers that were given to client tokens.
+//! What the emulator cannot hold, and nothing else: ids, tags and descriptions of security group rules, when a resource
+//! becomes available and when it is gone, attributes that the emulator forgets, names that are still blocked, and the
+//! answers that were given to client tokens.
 //!
 //! Whether a thing exists is never read from here: a note about something that the emulator does not hold is dropped.
+//! Resources are named by their id in EC2, by their ARN everywhere else.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+
 use crate::clock::Moment;
-use crate::picture::{Picture, RuleKey};
-use crate::query::{Params, Tags};
+use crate::picture::Picture;
+use crate::picture::ec2::RuleKey;
+use crate::query::Tags;
+use crate::service::Service;
 
 /// See the module.
 #[derive(Debug, Clone, Default)]
@@ -15,8 +21,17 @@ pub(crate) struct Notes {
     pub(crate) rules: BTreeMap<RuleKey, RuleNote>,
     /// When a pending resource becomes available.
     pub(crate) ready: BTreeMap<String, Moment>,
+    /// When a resource that is being deleted comes to the end of it: `rules` then takes it away.
+    pub(crate) gone: BTreeMap<String, Moment>,
+    /// Until when the name of something that was deleted cannot be used.
+    pub(crate) blocked: BTreeMap<String, Moment>,
     pub(crate) flags: BTreeSet<(String, Flag)>,
-    pub(crate) replays: BTreeMap<(String, String), Replay>,
+    /// Attributes of a resource that the emulator forgets, by names of the rules. They are in the report.
+    pub(crate) facts: BTreeMap<String, BTreeMap<&'static str, Value>>,
+    /// By service, action and token.
+    pub(crate) replays: BTreeMap<(Service, String, String), Replay>,
+    /// How many sessions were given out.
+    pub(crate) sessions: u32,
     next_rule: u32,
 }
 
@@ -42,7 +57,8 @@ pub(crate) struct RuleNote {
 /// What a client token was used for, and what came of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Replay {
-    pub(crate) request: Params,
+    /// What was asked for, without the token.
+    pub(crate) asked: String,
     pub(crate) answer: Answer,
 }
 
@@ -51,24 +67,55 @@ pub(crate) struct Replay {
 pub(crate) enum Answer {
     /// What goes inside of the reply's element.
     Inner(String),
-    /// The whole reply of the emulator.
+    /// The whole reply, as it is.
     Whole(bytes::Bytes),
 }
 
+impl Answer {
+    /// A reply in JSON.
+    pub(crate) fn json(value: &Value) -> Self {
+        Self::Whole(bytes::Bytes::from(value.to_string()))
+    }
+}
+
 impl Notes {
+    /// None yet; ids are counted from here on.
+    pub(crate) fn starting_at(first_id: u32) -> Self {
+        Self { next_rule: first_id, ..Self::default() }
+    }
+
     /// Gives new rules an id, and forgets what is gone. `is_default` is for rules that are seen for the first time.
     pub(crate) fn sync(&mut self, picture: &Picture, is_default: bool) {
         let before = std::mem::take(&mut self.rules);
-        for rule in picture.rules() {
+        for rule in picture.ec2.rules() {
             let note = before.get(rule).cloned().unwrap_or_else(|| {
                 self.next_rule += 1;
                 RuleNote { id: format!("sgr-{:08x}", self.next_rule), is_default, ..RuleNote::default() }
             });
             self.rules.insert(rule.clone(), note);
         }
-        let exists = |id: &str| picture.vpcs.contains_key(id) || picture.subnets.contains_key(id);
+        let things = picture.things();
+        let exists = |id: &str| things.contains_key(id) || picture.ec2.has(id);
         self.ready.retain(|id, _| exists(id));
+        self.gone.retain(|id, _| exists(id));
+        self.facts.retain(|id, _| exists(id));
         self.flags.retain(|(id, _)| exists(id));
+    }
+
+    /// What comes to its end first, when its time has come.
+    pub(crate) fn next_gone(&self, now: Moment) -> Option<(Moment, &str)> {
+        let first = self.gone.iter().min_by_key(|(_, at)| **at)?;
+        Some((*first.1, first.0.as_str())).filter(|(at, _)| *at <= now)
+    }
+
+    /// Whether a name cannot be used yet.
+    pub(crate) fn is_blocked(&self, name: &str, now: Moment) -> bool {
+        self.blocked.get(name).is_some_and(|until| now < *until)
+    }
+
+    /// An attribute that the emulator forgets.
+    pub(crate) fn fact(&self, id: &str, name: &str) -> Option<&Value> {
+        self.facts.get(id)?.get(name)
     }
 
     /// Whether a resource is still pending.
@@ -96,12 +143,14 @@ impl Notes {
 
     /// The same ages on another clock, or on this one later.
     pub(crate) fn moved(&self, then: Moment, now: Moment) -> Self {
-        let ready = self.ready.iter().map(|(id, at)| (id.clone(), at.moved(then, now))).collect();
-        Self { ready, ..self.clone() }
+        let moved =
+            |all: &BTreeMap<String, Moment>| all.iter().map(|(id, at)| (id.clone(), at.moved(then, now))).collect();
+        let (ready, gone, blocked) = (moved(&self.ready), moved(&self.gone), moved(&self.blocked));
+        Self { ready, gone, blocked, ..self.clone() }
     }
 
     /// Nothing, but ids go on counting.
     pub(crate) fn cleared(&self) -> Self {
-        Self { next_rule: self.next_rule, ..Self::default() }
+        Self { next_rule: self.next_rule, sessions: self.sessions, ..Self::default() }
     }
 }

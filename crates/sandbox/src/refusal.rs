@@ -1,7 +1,7 @@
 //! Refusals in AWS's own words, and how each service writes them on the wire.
 //!
-//! The codes and messages follow the EC2 API reference ("Error codes for the Amazon EC2 API") and what the service is
-//! seen to answer. No refusal is made up here: who refuses says which.
+//! The codes and messages follow the API references ("Error codes for the Amazon EC2 API", the common errors of the
+//! others) and what the services are seen to answer. No refusal is made up here: who refuses says which.
 
 use std::borrow::Cow;
 
@@ -10,34 +10,11 @@ use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderName};
 
 use crate::endpoint::Response;
-use crate::xml::Xml;
+use crate::service::{Protocol, Service};
+use crate::xml::{Xml, text_of};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
-
-/// The services that the sandbox stands in for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Service {
-    Ec2,
-    Sts,
-}
-
-impl Service {
-    /// By the name in a credential scope.
-    pub(crate) fn named(name: &str) -> Option<Self> {
-        match name {
-            "ec2" => Some(Self::Ec2),
-            "sts" => Some(Self::Sts),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Ec2 => "ec2",
-            Self::Sts => "sts",
-        }
-    }
-}
+const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
 /// An error reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,37 +55,79 @@ impl Refusal {
         Self::new("DryRunOperation", "Request would have succeeded, but DryRun flag is set.").with_status(412)
     }
 
+    /// A body that is not what the service can read.
+    pub(crate) fn unreadable() -> Self {
+        Self::new("SerializationException", "The request could not be read")
+    }
+
+    /// A member of a JSON call that must be there.
+    pub(crate) fn null(member: &str) -> Self {
+        Self::new(
+            "ValidationException",
+            format!(
+                "1 validation error detected: Value null at '{member}' failed to satisfy constraint: Member must not \
+                 be null"
+            ),
+        )
+    }
+
     pub(crate) fn throttled(service: Service) -> Self {
         match service {
             Service::Ec2 => Self::new("RequestLimitExceeded", "Request limit exceeded.").with_status(503),
-            Service::Sts => Self::new("Throttling", "Rate exceeded"),
+            Service::Sts | Service::Iam | Service::Rds => Self::new("Throttling", "Rate exceeded"),
+            Service::Tagging => Self::new("ThrottledException", "Rate exceeded"),
+            _ => Self::new("ThrottlingException", "Rate exceeded"),
         }
     }
 
     pub(crate) fn denied(service: Service, action: &str) -> Self {
-        match service {
-            Service::Ec2 => {
+        let message = format!("The caller is not authorized to perform: {}:{action}", service.name());
+        match service.protocol() {
+            Protocol::Ec2Query => {
                 Self::new("UnauthorizedOperation", "You are not authorized to perform this operation.").with_status(403)
             }
-            Service::Sts => Self::new("AccessDenied", format!("The caller is not authorized to perform: sts:{action}"))
-                .with_status(403),
+            Protocol::Query => Self::new("AccessDenied", message).with_status(403),
+            Protocol::Json => Self::new("AccessDeniedException", message),
         }
     }
 
     pub(crate) fn expired(service: Service) -> Self {
-        match service {
-            Service::Ec2 => Self::new("RequestExpired", "Request has expired."),
-            Service::Sts => {
-                Self::new("ExpiredToken", "The security token included in the request is expired").with_status(403)
-            }
+        let message = "The security token included in the request is expired";
+        match service.protocol() {
+            Protocol::Ec2Query => Self::new("RequestExpired", "Request has expired."),
+            Protocol::Query => Self::new("ExpiredToken", message).with_status(403),
+            Protocol::Json => Self::new("ExpiredTokenException", message),
         }
+    }
+
+    /// Signed for a region that there is not.
+    pub(crate) fn bad_region(service: Service, region: &str) -> Self {
+        let message = format!("Credential should be scoped to a valid region, not '{region}'. ");
+        match service.protocol() {
+            Protocol::Ec2Query => Self::new("AuthFailure", message).with_status(401),
+            Protocol::Query => Self::new("SignatureDoesNotMatch", message).with_status(403),
+            Protocol::Json => Self::new("InvalidSignatureException", message),
+        }
+    }
+
+    /// An action that the service does not have.
+    pub(crate) fn unknown_action(service: Service, action: &str) -> Self {
+        match service.protocol() {
+            Protocol::Json => Self::new("UnknownOperationException", format!("There is no operation {action}")),
+            _ => Self::new("InvalidAction", format!("The action {action} is not valid for this web service.")),
+        }
+    }
+
+    /// The sandbox itself is wrong.
+    pub(crate) fn internal(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new("InternalError", message).with_status(500)
     }
 
     /// The reply on the wire.
     pub(crate) fn reply(&self, service: Service, request_id: &str) -> Response {
         let mut xml = Xml::declared();
-        match service {
-            Service::Ec2 => xml.tag("Response", |xml| {
+        match service.protocol() {
+            Protocol::Ec2Query => xml.tag("Response", |xml| {
                 xml.tag("Errors", |xml| {
                     xml.tag("Error", |xml| {
                         xml.leaf("Code", &self.code);
@@ -117,7 +136,7 @@ impl Refusal {
                 });
                 xml.leaf("RequestID", request_id);
             }),
-            Service::Sts => xml.tag_in("ErrorResponse", STS_NAMESPACE, |xml| {
+            Protocol::Query => xml.tag_in("ErrorResponse", service.namespace(), |xml| {
                 xml.tag("Error", |xml| {
                     xml.leaf("Type", if self.status < 500 { "Sender" } else { "Receiver" });
                     xml.leaf("Code", &self.code);
@@ -125,22 +144,36 @@ impl Refusal {
                 });
                 xml.leaf("RequestId", request_id);
             }),
+            Protocol::Json => {
+                let body = serde_json::json!({"__type": self.code, "message": self.message});
+                let mut response = respond(service, self.status, request_id, body.to_string());
+                if let Ok(code) = http::HeaderValue::from_str(&self.code) {
+                    response.headers_mut().insert(ERROR_TYPE, code);
+                }
+                return response;
+            }
         }
-        respond(self.status, request_id, xml.finish())
+        respond(service, self.status, request_id, xml.finish())
+    }
+
+    /// The code of an error reply, in any protocol.
+    pub(crate) fn code_in(response: &Response) -> Option<String> {
+        let header = response.headers().get(ERROR_TYPE).and_then(|code| code.to_str().ok());
+        let body = || std::str::from_utf8(response.body()).ok().and_then(|body| text_of(body, "Code"));
+        header.or_else(body).map(str::to_owned)
     }
 }
 
-/// The namespace of EC2's replies.
-pub(crate) const EC2_NAMESPACE: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
-/// The namespace of the replies of STS.
-pub(crate) const STS_NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
-
-/// An XML response with its request id in a header.
-pub(crate) fn respond(status: u16, request_id: &str, body: String) -> Response {
-    let mut response = Response::new(Bytes::from(body));
+/// A response in the service's format, with its request id in a header.
+pub(crate) fn respond(service: Service, status: u16, request_id: &str, body: impl Into<Bytes>) -> Response {
+    let mut response = Response::new(body.into());
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, http::HeaderValue::from_static("text/xml;charset=UTF-8"));
+    let format = match service.protocol() {
+        Protocol::Json => "application/x-amz-json-1.1",
+        Protocol::Ec2Query | Protocol::Query => "text/xml;charset=UTF-8",
+    };
+    headers.insert(CONTENT_TYPE, http::HeaderValue::from_static(format));
     if let Ok(id) = http::HeaderValue::from_str(request_id) {
         headers.insert(REQUEST_ID, id);
     }

@@ -1,28 +1,28 @@
 //! The rules layer: refuses what AWS refuses, in AWS's words, and mends what the emulator leaves out.
 //!
 //! Every decision is made on a [`Picture`] of the emulator; there is no second model of the world. One call is
-//! handled at a time, so a picture cannot become old between a check and the write that it allowed. A module of a
-//! resource family says what that family refuses; a call that no family knows is passed to the emulator as it is.
+//! handled at a time, so a picture cannot become old between a check and the write that it allowed. Each service has a
+//! module, which names its actions in one `match`; a call that it does not name is passed to the emulator as it is.
 //!
 //! ```text
-//! call -> signed? -> token seen? -> family: checks -> DryRun? -> emulator -> notes -> reply
+//! call -> signed? -> place -> what is due has ended -> token seen? -> service: checks -> emulator -> notes -> reply
 //! ```
+//!
+//! What is deleted slowly stays in the emulator, and goes on holding what it holds, until its time has come: see
+//! [`Desk::end`].
 
-mod account;
-mod address;
-mod gateway;
-mod group;
-mod holders;
-mod ids;
-mod interface;
-mod permission;
-mod rule;
-mod select;
-mod subnet;
-mod tags;
-mod vpc;
+mod ec2;
+mod ecr;
+mod ecs;
+mod iam;
+mod kms;
+mod logs;
+mod rds;
+mod secrets;
+mod sts;
+mod tagging;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -32,12 +32,14 @@ use futures_util::future::BoxFuture;
 use tokio::sync::Mutex;
 
 use crate::clock::{Clock, Moment};
-use crate::emulator::{Emulator, Saved, refusal_in};
+use crate::emulator::{Emulator, Saved};
 use crate::endpoint::{AsOf, At, Cut, Endpoint, Request, Response, Scope};
+use crate::input::Input;
 use crate::notes::{Answer, Notes, Replay};
 use crate::picture::Picture;
-use crate::query::Params;
-use crate::refusal::{EC2_NAMESPACE, Refusal, STS_NAMESPACE, Service, respond};
+use crate::place::Place;
+use crate::refusal::{Refusal, respond};
+use crate::service::{Protocol, Service};
 use crate::settings::Settings;
 use crate::xml::Xml;
 
@@ -46,24 +48,33 @@ const MEMORY: Duration = Duration::from_secs(120);
 /// And how many of them.
 const MEMORIES: usize = 1024;
 
-/// The emulator behind its rules.
+/// The emulators behind their rules.
 pub(crate) struct Rules {
-    emulator: Emulator,
     settings: Settings,
     clock: Clock,
     memory: Mutex<Memory>,
     requests: AtomicU64,
 }
 
-/// The world, as far as rules can see it.
+/// One place, as far as rules can see it.
 #[derive(Clone, Default)]
-pub(crate) struct World {
+pub(crate) struct Local {
     pub(crate) picture: Arc<Picture>,
     pub(crate) notes: Arc<Notes>,
 }
 
+impl Local {
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.picture, &other.picture) && Arc::ptr_eq(&self.notes, &other.notes)
+    }
+}
+
+/// All places that were ever called.
+pub(crate) type World = Arc<BTreeMap<Place, Local>>;
+
 #[derive(Default)]
 struct Memory {
+    emulators: BTreeMap<Place, Arc<Emulator>>,
     now: World,
     /// What the world was until a moment, oldest first.
     past: VecDeque<(Moment, World)>,
@@ -72,46 +83,89 @@ struct Memory {
 /// All of it, to be restored later.
 #[derive(Clone)]
 pub(crate) struct Kept {
-    saved: Saved,
-    notes: Arc<Notes>,
+    places: BTreeMap<Place, (Saved, Arc<Notes>)>,
     at: Moment,
 }
 
 impl Memory {
+    /// The emulator of a place, made on first use.
+    fn emulator(&mut self, place: &Place, settings: &Settings) -> Arc<Emulator> {
+        let made = self.emulators.entry(place.clone()).or_insert_with(|| {
+            let first_id = place.first_id(settings);
+            let local = Local { notes: Arc::new(Notes::starting_at(first_id)), ..Local::default() };
+            Arc::make_mut(&mut self.now).insert(place.clone(), local);
+            Arc::new(Emulator::new(place, first_id))
+        });
+        Arc::clone(made)
+    }
+
     fn at(&self, moment: Moment) -> &World {
         let later = self.past.partition_point(|(until, _)| *until <= moment);
         self.past.get(later).map_or(&self.now, |(_, world)| world)
     }
 
-    fn change(&mut self, at: Moment, world: World) {
-        let before = std::mem::replace(&mut self.now, world);
+    fn change(&mut self, at: Moment, place: &Place, local: Local) {
+        let before = Arc::clone(&self.now);
+        Arc::make_mut(&mut self.now).insert(place.clone(), local);
         self.past.push_back((at, before));
         let old = at.minus(MEMORY);
         while self.past.len() > MEMORIES || self.past.front().is_some_and(|(until, _)| *until < old) {
             self.past.pop_front();
         }
     }
+
+    /// What comes to its end first, when its time has come.
+    fn next_gone(&self, now: Moment) -> Option<(Moment, Place, String)> {
+        let all = self.now.iter().filter_map(|(place, local)| {
+            let (at, id) = local.notes.next_gone(now)?;
+            Some((at, place, id))
+        });
+        all.min().map(|(at, place, id)| (at, place.clone(), id.to_owned()))
+    }
 }
 
-/// What a family of rules works with: the world, and the means to change it.
+/// What the rules of a service work with: the place that is called, and the means to change it.
 struct Desk<'a> {
-    emulator: &'a Emulator,
+    service: Service,
+    emulator: Arc<Emulator>,
     settings: &'a Settings,
+    place: &'a Place,
+    /// Who calls; nobody when something comes to its end by itself.
+    caller: Option<&'a Scope>,
     now: Moment,
+    local: Local,
     world: World,
 }
 
 impl Desk<'_> {
+    /// Everything in the place.
     fn picture(&self) -> &Picture {
-        &self.world.picture
+        &self.local.picture
+    }
+
+    /// EC2 in the place.
+    fn ec2(&self) -> &crate::picture::ec2::Ec2 {
+        &self.local.picture.ec2
+    }
+
+    /// IAM of the account, from any region.
+    fn iam(&self) -> Option<&Local> {
+        self.world.get(&self.place.global())
+    }
+
+    /// A role of this account that services can use by now: IAM takes a while to tell all others of a new one.
+    fn role(&self, arn: &str) -> Option<&crate::picture::iam::Role> {
+        let local = self.iam()?;
+        let (_, role) = local.picture.iam.role(arn)?;
+        (!local.notes.is_pending(arn, self.now)).then_some(role)
     }
 
     fn notes(&self) -> &Notes {
-        &self.world.notes
+        &self.local.notes
     }
 
     fn notes_mut(&mut self) -> &mut Notes {
-        Arc::make_mut(&mut self.world.notes)
+        Arc::make_mut(&mut self.local.notes)
     }
 
     /// Looks at the emulator again, after a write.
@@ -120,36 +174,141 @@ impl Desk<'_> {
     }
 
     fn look_again(&mut self, new_rules_are_default: bool) {
-        self.world.picture = self.emulator.picture();
-        let picture = Arc::clone(&self.world.picture);
+        self.local.picture = self.emulator.picture();
+        let picture = Arc::clone(&self.local.picture);
         self.notes_mut().sync(&picture, new_rules_are_default);
     }
 
     /// A new resource is pending for a while.
     fn settle(&mut self, id: &str) {
-        let ready = self.now.plus(self.settings.settle);
+        self.ready_after(id, self.settings.settle);
+    }
+
+    /// A resource is pending, being made or being changed, for so long.
+    fn ready_after(&mut self, id: &str, wait: Duration) {
+        let ready = self.now.plus(wait);
         self.notes_mut().ready.insert(id.to_owned(), ready);
     }
 
+    /// A resource is being deleted for so long. Then the `finish` of its service takes it out of the emulator; until
+    /// then it exists, and [`Desk::is_ending`] says why it may no longer be used.
+    fn end(&mut self, id: &str, wait: Duration) {
+        let gone = self.now.plus(wait);
+        self.notes_mut().gone.insert(id.to_owned(), gone);
+    }
+
+    fn is_pending(&self, id: &str) -> bool {
+        self.notes().is_pending(id, self.now)
+    }
+
+    fn is_ending(&self, id: &str) -> bool {
+        self.notes().gone.contains_key(id)
+    }
+
+    /// A name cannot be used again for so long.
+    fn block(&mut self, name: &str, wait: Duration) {
+        let until = self.now.plus(wait);
+        let now = self.now;
+        let blocked = &mut self.notes_mut().blocked;
+        blocked.retain(|_, until| now < *until);
+        blocked.insert(name.to_owned(), until);
+    }
+
     fn state(&self, id: &str) -> &'static str {
-        if self.notes().is_pending(id, self.now) { "pending" } else { "available" }
+        if self.is_pending(id) { "pending" } else { "available" }
+    }
+
+    /// Every call, by service.
+    async fn handle(&mut self, input: &Input) -> Result<Answer, Refusal> {
+        match self.service {
+            Service::Ec2 => ec2::handle(self, input).await,
+            Service::Sts => sts::handle(self, input).await,
+            Service::Iam => iam::handle(self, input).await,
+            Service::Rds => rds::handle(self, input).await,
+            Service::Ecs => ecs::handle(self, input).await,
+            Service::Ecr => ecr::handle(self, input).await,
+            Service::Logs => logs::handle(self, input).await,
+            Service::Kms => kms::handle(self, input).await,
+            Service::SecretsManager => secrets::handle(self, input).await,
+            Service::Tagging => tagging::handle(self, input),
+        }
+    }
+
+    /// The time of a resource has come, by the service in its ARN.
+    async fn finish(&mut self, id: &str) -> Result<(), Refusal> {
+        match self.service {
+            Service::Ec2 => ec2::finish(self, id).await,
+            service => Err(Refusal::internal(format!("The sandbox does not know how {id} of {} ends", service.name()))),
+        }
+    }
+
+    /// A call with a client token has its effect once; the same call again gets the same answer.
+    async fn handle_once(&mut self, input: &Input) -> Result<Answer, Refusal> {
+        let Some(token) = input.token(self.service).filter(|_| is_write(&input.action)) else {
+            return self.handle(input).await;
+        };
+        let key = (self.service, input.action.clone(), token.to_owned());
+        let asked = input.asked(self.service);
+        if let Some(replay) = self.notes().replays.get(&key) {
+            if replay.asked != asked {
+                return Err(mismatch(self.service, &input.action, token));
+            }
+            if let Ok(params) = input.params() {
+                params.stop_if_dry_run()?;
+            }
+            return Ok(replay.answer.clone());
+        }
+        let answer = self.handle(input).await?;
+        self.notes_mut().replays.insert(key, Replay { asked, answer: answer.clone() });
+        Ok(answer)
+    }
+
+    /// Passes a call to the emulator as it came.
+    async fn pass_on(&mut self, input: &Input) -> Result<Answer, Refusal> {
+        let raw = match self.service.protocol() {
+            Protocol::Json => {
+                let body = serde_json::Value::Object(input.body()?.0.clone());
+                self.emulator.forward_json(self.service, &input.action, &body).await
+            }
+            Protocol::Ec2Query | Protocol::Query => self.emulator.forward(self.service, input.params()?).await,
+        };
+        if is_write(&input.action) {
+            self.look();
+        }
+        if raw.status < 300 { Ok(Answer::Whole(raw.body)) } else { Err(raw.refusal(self.service)) }
+    }
+}
+
+/// A client token that was used for something else.
+fn mismatch(service: Service, action: &str, token: &str) -> Refusal {
+    match (service, action) {
+        (Service::Ecs, "CreateService") => {
+            Refusal::new("InvalidParameterException", "Creation of service was not idempotent.")
+        }
+        (Service::Ecs, _) => Refusal::new(
+            "ConflictException",
+            format!(
+                "The {action} request could not be processed due to conflicts. The provided clientToken is already \
+                 in use with a different {action} request."
+            ),
+        ),
+        _ => Refusal::new(
+            "IdempotentParameterMismatch",
+            format!("The client token '{token}' was already used for a request with other parameters."),
+        ),
     }
 }
 
 /// Whether a call can change anything.
 pub(crate) fn is_write(action: &str) -> bool {
-    !["Describe", "Get", "List", "Search"].iter().any(|verb| action.starts_with(verb))
+    const READS: [&str; 9] =
+        ["Describe", "Get", "List", "Search", "BatchGet", "BatchCheck", "Filter", "Lookup", "Simulate"];
+    !READS.iter().any(|verb| action.starts_with(verb))
 }
 
 impl Rules {
     pub(crate) fn new(settings: Settings, clock: Clock) -> Self {
-        Self {
-            emulator: Emulator::new(&settings.region),
-            settings,
-            clock,
-            memory: Mutex::default(),
-            requests: AtomicU64::new(0),
-        }
+        Self { settings, clock, memory: Mutex::default(), requests: AtomicU64::new(0) }
     }
 
     /// A request id that no other request of this sandbox has.
@@ -159,28 +318,68 @@ impl Rules {
     }
 
     pub(crate) async fn world(&self) -> World {
-        self.memory.lock().await.now.clone()
+        let mut memory = self.memory.lock().await;
+        self.finish_until(&mut memory, self.clock.now()).await;
+        Arc::clone(&memory.now)
     }
 
     pub(crate) async fn keep(&self) -> Kept {
-        let memory = self.memory.lock().await;
-        Kept { saved: self.emulator.save().await, notes: Arc::clone(&memory.now.notes), at: self.clock.now() }
+        let mut memory = self.memory.lock().await;
+        let at = self.clock.now();
+        self.finish_until(&mut memory, at).await;
+        let mut places = BTreeMap::new();
+        for (place, emulator) in &memory.emulators {
+            let notes = memory.now.get(place).map(|local| Arc::clone(&local.notes)).unwrap_or_default();
+            places.insert(place.clone(), (emulator.save().await, notes));
+        }
+        Kept { places, at }
     }
 
     pub(crate) async fn restore(&self, kept: &Kept) {
         let mut memory = self.memory.lock().await;
-        self.emulator.load(&kept.saved).await;
-        let notes = kept.notes.moved(kept.at, self.clock.now());
-        *memory =
-            Memory { now: World { picture: self.emulator.picture(), notes: Arc::new(notes) }, past: VecDeque::new() };
+        memory.emulators.retain(|place, _| kept.places.contains_key(place));
+        let mut world = BTreeMap::new();
+        for (place, (saved, notes)) in &kept.places {
+            let emulator = memory.emulator(place, &self.settings);
+            emulator.load(saved).await;
+            let notes = Arc::new(notes.moved(kept.at, self.clock.now()));
+            world.insert(place.clone(), Local { picture: emulator.picture(), notes });
+        }
+        (memory.now, memory.past) = (Arc::new(world), VecDeque::new());
     }
 
     pub(crate) async fn reset(&self) {
         let mut memory = self.memory.lock().await;
-        self.emulator.clear().await;
-        let notes = memory.now.notes.cleared();
-        *memory =
-            Memory { now: World { picture: self.emulator.picture(), notes: Arc::new(notes) }, past: VecDeque::new() };
+        let mut world = BTreeMap::new();
+        for (place, emulator) in &memory.emulators {
+            emulator.clear().await;
+            let notes = memory.now.get(place).map(|local| local.notes.cleared()).unwrap_or_default();
+            world.insert(place.clone(), Local { picture: emulator.picture(), notes: Arc::new(notes) });
+        }
+        (memory.now, memory.past) = (Arc::new(world), VecDeque::new());
+    }
+
+    /// Takes away what has come to its end, in order, each at its own moment.
+    async fn finish_until(&self, memory: &mut Memory, now: Moment) {
+        while let Some((at, place, id)) = memory.next_gone(now) {
+            let emulator = memory.emulator(&place, &self.settings);
+            let world = Arc::clone(&memory.now);
+            let local = world.get(&place).cloned().unwrap_or_default();
+            let service = id.strip_prefix("arn:aws:").and_then(|rest| rest.split(':').next()).and_then(Service::named);
+            let service = service.unwrap_or(Service::Ec2);
+            let (settings, place) = (&self.settings, &place);
+            let mut desk = Desk { service, emulator, settings, place, caller: None, now: at, local, world };
+            if let Err(refusal) = desk.finish(&id).await {
+                tracing::error!(%id, code = %refusal.code, message = %refusal.message, "could not end a resource");
+            }
+            // It may have set itself another end.
+            let gone = &mut desk.notes_mut().gone;
+            if gone.get(&id).is_some_and(|still| *still <= at) {
+                gone.remove(&id);
+            }
+            let local = desk.local;
+            memory.change(at, place, local);
+        }
     }
 
     async fn answer(&self, request: Request) -> Response {
@@ -193,60 +392,57 @@ impl Rules {
             let message = format!("The sandbox does not stand in for the service `{}`", scope.service);
             return Refusal::new("NotImplemented", message).with_status(501).reply(Service::Ec2, &id);
         };
-        let params = Params::parse(request.uri().query(), request.body());
-        let action = params.action();
-        if action.is_empty() {
+        let input = Input::read(&request, Some(service));
+        if input.action.is_empty() {
             return Refusal::new("MissingAction", "The request must contain the parameter Action").reply(service, &id);
         }
-        let outcome = match service {
-            Service::Sts => account::sts(&self.settings, &self.emulator, &scope, &params).await,
-            Service::Ec2 => self.ec2(&request, &scope, &params).await,
-        };
-        match outcome {
+        match self.call_service(service, &request, &scope, &input).await {
             Ok(Answer::Inner(inner)) => {
                 let mut xml = Xml::declared();
-                match service {
-                    Service::Ec2 => xml.tag_in(&format!("{action}Response"), EC2_NAMESPACE, |xml| {
+                let action = &input.action;
+                match service.protocol() {
+                    Protocol::Ec2Query => xml.tag_in(&format!("{action}Response"), service.namespace(), |xml| {
                         xml.leaf("requestId", &id);
                         xml.raw(&inner);
                     }),
-                    Service::Sts => xml.tag_in(&format!("{action}Response"), STS_NAMESPACE, |xml| {
-                        xml.tag(&format!("{action}Result"), |xml| xml.raw(&inner));
-                        xml.tag("ResponseMetadata", |xml| xml.leaf("RequestId", &id));
-                    }),
+                    Protocol::Query | Protocol::Json => {
+                        xml.tag_in(&format!("{action}Response"), service.namespace(), |xml| {
+                            xml.tag(&format!("{action}Result"), |xml| xml.raw(&inner));
+                            xml.tag("ResponseMetadata", |xml| xml.leaf("RequestId", &id));
+                        });
+                    }
                 }
-                respond(200, &id, xml.finish())
+                respond(service, 200, &id, xml.finish())
             }
-            Ok(Answer::Whole(body)) => {
-                let mut response = respond(200, &id, String::new());
-                *response.body_mut() = body;
-                response
-            }
+            Ok(Answer::Whole(body)) => respond(service, 200, &id, body),
             Err(refusal) => refusal.reply(service, &id),
         }
     }
 
-    async fn ec2(&self, request: &Request, scope: &Scope, params: &Params) -> Result<Answer, Refusal> {
-        if scope.region != self.settings.region {
-            let message = format!("Credential should be scoped to a valid region, not '{}'. ", scope.region);
-            return Err(Refusal::new("AuthFailure", message).with_status(401));
-        }
-        let action = params.action();
+    async fn call_service(
+        &self,
+        service: Service,
+        request: &Request,
+        scope: &Scope,
+        input: &Input,
+    ) -> Result<Answer, Refusal> {
+        let settings = &self.settings;
+        let place = Place::of(settings, service, &scope.access_key, &scope.region);
+        let place = &place.ok_or_else(|| Refusal::bad_region(service, &scope.region))?;
         let mut memory = self.memory.lock().await;
-        if let (Some(AsOf(then)), false) = (request.extensions().get::<AsOf>(), is_write(action)) {
-            let world = memory.at(*then).clone();
-            let mut desk = Desk { emulator: &self.emulator, settings: &self.settings, now: *then, world };
-            return desk.handle(params).await;
-        }
         let now = request.extensions().get::<At>().map_or_else(|| self.clock.now(), |at| at.0);
-        let world = memory.now.clone();
-        let mut desk = Desk { emulator: &self.emulator, settings: &self.settings, now, world };
-        let answer = desk.handle_once(params).await;
-        if is_write(action) {
-            let world = desk.world;
-            if !Arc::ptr_eq(&world.picture, &memory.now.picture) || !Arc::ptr_eq(&world.notes, &memory.now.notes) {
-                memory.change(now, world);
-            }
+        self.finish_until(&mut memory, now).await;
+        let emulator = memory.emulator(place, settings);
+        let is_write = is_write(&input.action);
+        let then = request.extensions().get::<AsOf>().filter(|_| !is_write).map(|then| then.0);
+        let world = Arc::clone(then.map_or(&memory.now, |then| memory.at(then)));
+        let local = world.get(place).cloned().unwrap_or_default();
+        let (caller, now) = (Some(scope), then.unwrap_or(now));
+        let mut desk = Desk { service, emulator, settings, place, caller, now, local, world };
+        let answer = desk.handle_once(input).await;
+        let local = desk.local;
+        if is_write && memory.now.get(place).is_none_or(|before| !before.is(&local)) {
+            memory.change(now, place, local);
         }
         answer
     }
@@ -257,81 +453,5 @@ impl Endpoint for Rules {
         // Unconstrained: nothing in here waits but for its turn, and the scheduler must not make it. So a call that is
         // dropped half way, by a caller that gave up, has either not begun or is over.
         async move { Ok(tokio::task::unconstrained(self.answer(request)).await) }.boxed()
-    }
-}
-
-impl Desk<'_> {
-    /// A call with a client token has its effect once; the same call again gets the same answer.
-    async fn handle_once(&mut self, params: &Params) -> Result<Answer, Refusal> {
-        let Some(token) = params.get("ClientToken").filter(|_| is_write(params.action())) else {
-            return self.handle(params).await;
-        };
-        let key = (params.action().to_owned(), token.to_owned());
-        let request = params.without(&["ClientToken", "DryRun"]);
-        if let Some(replay) = self.notes().replays.get(&key) {
-            if replay.request != request {
-                return Err(Refusal::new(
-                    "IdempotentParameterMismatch",
-                    format!("The client token '{token}' was already used for a request with other parameters."),
-                ));
-            }
-            params.stop_if_dry_run()?;
-            return Ok(replay.answer.clone());
-        }
-        let answer = self.handle(params).await?;
-        self.notes_mut().replays.insert(key, Replay { request, answer: answer.clone() });
-        Ok(answer)
-    }
-
-    async fn handle(&mut self, params: &Params) -> Result<Answer, Refusal> {
-        let inner = match params.action() {
-            "CreateVpc" => vpc::create(self, params).await,
-            "DescribeVpcs" => vpc::describe(self, params),
-            "DescribeVpcAttribute" => vpc::describe_attribute(self, params),
-            "ModifyVpcAttribute" => vpc::modify_attribute(self, params).await,
-            "DeleteVpc" => vpc::delete(self, params).await,
-            "CreateSubnet" => subnet::create(self, params).await,
-            "DescribeSubnets" => subnet::describe(self, params),
-            "ModifySubnetAttribute" => subnet::modify_attribute(self, params).await,
-            "DeleteSubnet" => subnet::delete(self, params).await,
-            "CreateInternetGateway" => gateway::create(self, params).await,
-            "DescribeInternetGateways" => gateway::describe(self, params),
-            "AttachInternetGateway" => gateway::attach(self, params).await,
-            "DetachInternetGateway" => gateway::detach(self, params).await,
-            "DeleteInternetGateway" => gateway::delete(self, params).await,
-            "CreateSecurityGroup" => group::create(self, params).await,
-            "DescribeSecurityGroups" => group::describe(self, params),
-            "DeleteSecurityGroup" => group::delete(self, params).await,
-            "AuthorizeSecurityGroupIngress" => rule::authorize(self, params, false).await,
-            "AuthorizeSecurityGroupEgress" => rule::authorize(self, params, true).await,
-            "ModifySecurityGroupRules" => rule::modify(self, params).await,
-            "RevokeSecurityGroupIngress" => rule::revoke(self, params, false).await,
-            "RevokeSecurityGroupEgress" => rule::revoke(self, params, true).await,
-            "DescribeSecurityGroupRules" => rule::describe(self, params),
-            "CreateNetworkInterface" => interface::create(self, params).await,
-            "DescribeNetworkInterfaces" => interface::describe(self, params),
-            "DeleteNetworkInterface" => interface::delete(self, params).await,
-            "CreateTags" => tags::create(self, params).await,
-            "DeleteTags" => tags::delete(self, params).await,
-            "DescribeTags" => tags::describe(self, params),
-            "DescribeAvailabilityZones" => account::describe_zones(self, params),
-            "DescribeAccountAttributes" => account::describe_attributes(params),
-            _ => return self.pass_on(params).await,
-        };
-        inner.map(Answer::Inner)
-    }
-
-    /// A call that has no rules here yet.
-    async fn pass_on(&mut self, params: &Params) -> Result<Answer, Refusal> {
-        params.stop_if_dry_run()?;
-        let raw = self.emulator.forward(Service::Ec2, params).await;
-        if is_write(params.action()) {
-            self.look();
-        }
-        if raw.status < 300 {
-            Ok(Answer::Whole(raw.body))
-        } else {
-            Err(refusal_in(raw.status, &String::from_utf8_lossy(&raw.body)))
-        }
     }
 }

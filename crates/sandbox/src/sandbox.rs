@@ -14,7 +14,10 @@ use crate::report::{World, report};
 use crate::rules::{Kept, Rules};
 use crate::settings::{Quotas, Settings};
 
-/// A stand-in for one AWS account in one region. Clones are handles to the same one.
+/// A stand-in for AWS: one account and region by default, and any other that is called. Clones are handles to the same
+/// one.
+///
+/// An access key id of twelve digits is of that account; any other is of the sandbox's own.
 ///
 /// ```
 /// # async fn example() {
@@ -65,13 +68,13 @@ impl fmt::Debug for Snapshot {
 }
 
 impl Builder {
-    /// The account id that it plays.
+    /// The account that it plays for access keys that do not say another one.
     pub fn account(mut self, account: impl Into<String>) -> Self {
         self.settings.account = account.into();
         self
     }
 
-    /// The region that it plays; calls that are signed for another one are refused.
+    /// Its own region. AWS's regions are all there; calls that are signed for any other one are refused.
     pub fn region(mut self, region: impl Into<String>) -> Self {
         self.settings.region = region.into();
         self
@@ -80,6 +83,12 @@ impl Builder {
     /// How long new resources are pending. 50 ms by default.
     pub fn settle(mut self, settle: Duration) -> Self {
         self.settings.settle = settle;
+        self
+    }
+
+    /// How long databases, NAT gateways and endpoints take. As long as `settle` by default.
+    pub fn slow(mut self, slow: Duration) -> Self {
+        self.settings.slow = Some(slow);
         self
     }
 
@@ -148,11 +157,11 @@ impl Sandbox {
         self.0.clock.clone()
     }
 
-    /// Everything that exists now. Effects whose time has come land first.
+    /// Everything that exists now, in all accounts and regions. Effects whose time has come land first.
     pub async fn world(&self) -> World {
         self.0.stack.land().await;
         let world = self.0.rules.world().await;
-        report(&self.0.settings, &world.picture, &world.notes)
+        report(&self.0.settings, &world)
     }
 
     /// All of it, to be restored here or in another sandbox of the same account and region.

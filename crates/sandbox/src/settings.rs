@@ -16,6 +16,8 @@ pub struct Quotas {
     pub subnets_per_vpc: Option<usize>,
     /// Internet gateways in the region. A new AWS account has 5.
     pub internet_gateways: Option<usize>,
+    /// Elastic IP addresses in the region. A new AWS account has 5.
+    pub elastic_ips: Option<usize>,
     /// Security groups in the region. A new AWS account has 2,500.
     pub security_groups: Option<usize>,
     /// Rules of one security group in one direction. A new AWS account has 60.
@@ -26,8 +28,10 @@ pub struct Quotas {
 pub(crate) struct Settings {
     pub(crate) account: String,
     pub(crate) region: String,
-    /// How long a new resource is pending.
+    /// How long a new resource is pending, and an IAM change is not seen.
     pub(crate) settle: Duration,
+    /// How long what is slow in AWS takes: databases, NAT gateways, endpoints. As long as `settle` by default.
+    pub(crate) slow: Option<Duration>,
     pub(crate) quotas: Quotas,
 }
 
@@ -37,51 +41,15 @@ impl Default for Settings {
             account: DEFAULT_ACCOUNT.to_owned(),
             region: DEFAULT_REGION.to_owned(),
             settle: Duration::from_millis(50),
+            slow: None,
             quotas: Quotas::default(),
         }
     }
 }
 
 impl Settings {
-    /// The availability zones of the region: name and id.
-    pub(crate) fn zones(&self) -> Vec<(String, String)> {
-        let code: String = self
-            .region
-            .split('-')
-            .map(|word| match word {
-                "north" => "n",
-                "south" => "s",
-                "east" => "e",
-                "west" => "w",
-                "central" => "c",
-                "northeast" => "ne",
-                "northwest" => "nw",
-                "southeast" => "se",
-                "southwest" => "sw",
-                "gov" => "g",
-                other => other,
-            })
-            .collect();
-        (1..)
-            .zip(["a", "b", "c"])
-            .map(|(n, letter)| (format!("{}{letter}", self.region), format!("{code}-az{n}")))
-            .collect()
-    }
-
-    /// An ARN of EC2.
-    pub(crate) fn arn(&self, kind: &str, id: &str) -> String {
-        format!("arn:aws:ec2:{}:{}:{kind}/{id}", self.region, self.account)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn zone_ids_are_shortened_as_aws_does() {
-        let zones = |region: &str| Settings { region: region.into(), ..Settings::default() }.zones();
-        assert_eq!(zones("us-east-1")[0], ("us-east-1a".to_owned(), "use1-az1".to_owned()));
-        assert_eq!(zones("ap-southeast-2")[2], ("ap-southeast-2c".to_owned(), "apse2-az3".to_owned()));
+    /// How long what is slow in AWS takes.
+    pub(crate) fn slow(&self) -> Duration {
+        self.slow.unwrap_or(self.settle)
     }
 }

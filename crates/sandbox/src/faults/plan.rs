@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::query::Params;
+use crate::input::Input;
 
 /// What goes wrong, and when. The first fault of the list that matches a call decides.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -25,6 +25,9 @@ pub struct Plan {
 pub struct Fault {
     /// The action, such as `CreateVpc`; a `*` at its end stands for the rest (`Describe*`, `*`).
     pub action: String,
+    /// Only calls to this service, by its name in a credential scope: `ecs`, `secretsmanager`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
     /// Only calls that have this value in one of their parameters: an id, a name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
@@ -49,7 +52,7 @@ impl Fault {
     /// Happens to the first call of this action.
     #[must_use]
     pub fn new(action: impl Into<String>, effect: Effect) -> Self {
-        Self { action: action.into(), resource: None, nth: 1, times: 1, chance: None, effect }
+        Self { action: action.into(), service: None, resource: None, nth: 1, times: 1, chance: None, effect }
     }
 
     /// Happens to the nth such call instead.
@@ -66,6 +69,13 @@ impl Fault {
         self
     }
 
+    /// Happens only to calls to this service.
+    #[must_use]
+    pub fn service(mut self, service: impl Into<String>) -> Self {
+        self.service = Some(service.into());
+        self
+    }
+
     /// Happens only to calls that name this resource.
     #[must_use]
     pub fn resource(mut self, resource: impl Into<String>) -> Self {
@@ -73,13 +83,14 @@ impl Fault {
         self
     }
 
-    fn matches(&self, params: &Params) -> bool {
-        let action = params.action();
+    fn matches(&self, service: &str, input: &Input) -> bool {
+        let action = input.action.as_str();
         let fits = match self.action.strip_suffix('*') {
             Some(start) => action.starts_with(start),
             None => action == self.action,
         };
-        fits && self.resource.as_ref().is_none_or(|resource| params.has_value(resource))
+        fits && self.service.as_ref().is_none_or(|of| of == service)
+            && self.resource.as_ref().is_none_or(|resource| input.has_value(resource))
     }
 }
 
@@ -100,9 +111,9 @@ pub enum Effect {
         #[serde(default)]
         when: When,
     },
-    /// `RequestLimitExceeded`, before any effect.
+    /// `RequestLimitExceeded`, or what the service calls it, before any effect.
     Throttle,
-    /// `UnauthorizedOperation`, before any effect.
+    /// `UnauthorizedOperation`, or what the service calls it, before any effect.
     Deny,
     /// The connection is refused before anything was sent. Over a socket this looks like a lost request.
     Refuse,
@@ -192,9 +203,9 @@ impl Matcher {
     }
 
     /// What happens to this call. Every fault counts it, whichever happens.
-    pub(super) fn decide(&mut self, params: &Params) -> Option<Effect> {
+    pub(super) fn decide(&mut self, service: &str, input: &Input) -> Option<Effect> {
         let mut decided = None;
-        for (fault, seen) in self.faults.iter_mut().filter(|(fault, _)| fault.matches(params)) {
+        for (fault, seen) in self.faults.iter_mut().filter(|(fault, _)| fault.matches(service, input)) {
             *seen = seen.saturating_add(1);
             let from = fault.nth.max(1);
             let in_turn = *seen >= from && (fault.times == 0 || *seen - from < fault.times);
@@ -221,10 +232,11 @@ fn roll(state: &mut u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::query::Params;
 
     fn decisions(plan: Plan, calls: &[&str]) -> Vec<bool> {
         let mut matcher = Matcher::new(plan);
-        calls.iter().map(|action| matcher.decide(&Params::call(action)).is_some()).collect()
+        calls.iter().map(|action| matcher.decide("ec2", &Params::call(action).into()).is_some()).collect()
     }
 
     #[test]
@@ -245,8 +257,20 @@ mod tests {
     fn a_fault_can_be_for_one_resource() {
         let fault = Fault::new("*", Effect::Refuse).resource("vpc-00000001");
         let mut matcher = Matcher::new(Plan { faults: vec![fault], ..Plan::default() });
-        assert_eq!(matcher.decide(&Params::call("DeleteVpc").with("VpcId", "vpc-00000002")), None);
-        assert_eq!(matcher.decide(&Params::call("DeleteVpc").with("VpcId", "vpc-00000001")), Some(Effect::Refuse));
+        assert_eq!(matcher.decide("ec2", &Params::call("DeleteVpc").with("VpcId", "vpc-00000002").into()), None);
+        assert_eq!(
+            matcher.decide("ec2", &Params::call("DeleteVpc").with("VpcId", "vpc-00000001").into()),
+            Some(Effect::Refuse)
+        );
+    }
+
+    #[test]
+    fn a_fault_can_be_for_one_service() {
+        let fault = Fault::new("TagResource", Effect::Refuse).service("ecs");
+        let mut matcher = Matcher::new(Plan { faults: vec![fault], ..Plan::default() });
+        let call = Params::call("TagResource").into();
+        assert_eq!(matcher.decide("kms", &call), None);
+        assert_eq!(matcher.decide("ecs", &call), Some(Effect::Refuse));
     }
 
     #[test]

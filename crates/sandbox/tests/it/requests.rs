@@ -17,13 +17,13 @@ async fn the_caller_is_of_the_account() {
 }
 
 #[tokio::test]
-async fn calls_are_signed_and_for_this_region() {
+async fn calls_are_signed_and_for_a_region_that_there_is() {
     let aws = aws();
     let unsigned = http::Request::post("/").body(Bytes::from("Action=DescribeVpcs")).unwrap();
     let response = aws.sandbox.endpoint().call(unsigned).await.unwrap();
     assert_eq!(response.status(), 403);
     assert!(String::from_utf8_lossy(response.body()).contains("<Code>MissingAuthenticationToken</Code>"));
-    let elsewhere = ec2(&aws.sandbox, "AKIATEST", "eu-west-1");
+    let elsewhere = ec2(&aws.sandbox, "AKIATEST", "xx-bad-1");
     refused_with(elsewhere.describe_vpcs().send().await, 401, "AuthFailure");
 }
 
@@ -68,7 +68,7 @@ async fn a_dry_run_checks_and_does_nothing() {
         e.describe_vpcs(),
         e.describe_security_group_rules(),
         // Not known to the rules: passed on, but not in a dry run.
-        e.create_route_table().vpc_id(&vpc),
+        e.create_egress_only_internet_gateway().vpc_id(&vpc),
     );
     assert_eq!(aws.sandbox.world().await, before);
     // The checks come first.
@@ -92,10 +92,11 @@ async fn a_replayed_token_has_its_effect_once() {
     assert_ne!(first.network_interface_id, other.network_interface_id);
 
     // Also where the emulator answers by itself.
-    let table = || aws.ec2.create_route_table().vpc_id(&vpc).client_token("t1").send();
-    let one = table().await.unwrap().route_table.unwrap();
-    let two = table().await.unwrap().route_table.unwrap();
-    assert_eq!(one.route_table_id, two.route_table_id);
+    let gateway = || aws.ec2.create_egress_only_internet_gateway().vpc_id(&vpc).client_token("t1").send();
+    let one = gateway().await.unwrap().egress_only_internet_gateway.unwrap();
+    let two = gateway().await.unwrap().egress_only_internet_gateway.unwrap();
+    assert!(one.egress_only_internet_gateway_id.is_some());
+    assert_eq!(one.egress_only_internet_gateway_id, two.egress_only_internet_gateway_id);
 }
 
 #[tokio::test]

@@ -16,6 +16,14 @@ pub(crate) struct Aws {
     pub(crate) sandbox: Sandbox,
     pub(crate) ec2: aws_sdk_ec2::Client,
     pub(crate) sts: aws_sdk_sts::Client,
+    pub(crate) iam: aws_sdk_iam::Client,
+    pub(crate) rds: aws_sdk_rds::Client,
+    pub(crate) ecs: aws_sdk_ecs::Client,
+    pub(crate) ecr: aws_sdk_ecr::Client,
+    pub(crate) logs: aws_sdk_cloudwatchlogs::Client,
+    pub(crate) kms: aws_sdk_kms::Client,
+    pub(crate) secrets: aws_sdk_secretsmanager::Client,
+    pub(crate) tagging: aws_sdk_resourcegroupstagging::Client,
 }
 
 pub(crate) fn aws() -> Aws {
@@ -24,33 +32,54 @@ pub(crate) fn aws() -> Aws {
 
 pub(crate) fn aws_from(builder: Builder) -> Aws {
     let sandbox = builder.settle(SETTLE).clock(Clock::manual()).build();
-    let ec2 = ec2(&sandbox, "AKIATEST", "us-east-1");
-    let sts = aws_sdk_sts::Client::from_conf(
-        aws_sdk_sts::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::from_static("us-east-1"))
-            .credentials_provider(credentials("AKIATEST"))
-            .retry_config(RetryConfig::disabled())
-            .http_client(sandbox.http_client())
-            .build(),
-    );
-    Aws { sandbox, ec2, sts }
+    Aws::of(sandbox, credentials("AKIATEST"), "us-east-1")
 }
 
 pub(crate) fn credentials(access_key: &str) -> Credentials {
     Credentials::new(access_key, "secret", None, None, "test")
 }
 
+/// A client of one service.
+macro_rules! client {
+    ($service:ident, $sandbox:expr, $credentials:expr, $region:expr) => {
+        $service::Client::from_conf(
+            $service::Config::builder()
+                .behavior_version(BehaviorVersion::latest())
+                .region(Region::from_static($region))
+                .credentials_provider($credentials.clone())
+                .retry_config(RetryConfig::disabled())
+                .http_client($sandbox.http_client())
+                .build(),
+        )
+    };
+}
+
 pub(crate) fn ec2(sandbox: &Sandbox, access_key: &str, region: &'static str) -> aws_sdk_ec2::Client {
-    aws_sdk_ec2::Client::from_conf(
-        aws_sdk_ec2::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::from_static(region))
-            .credentials_provider(credentials(access_key))
-            .retry_config(RetryConfig::disabled())
-            .http_client(sandbox.http_client())
-            .build(),
-    )
+    client!(aws_sdk_ec2, sandbox, credentials(access_key), region)
+}
+
+impl Aws {
+    /// All clients of one caller in one region.
+    pub(crate) fn of(sandbox: Sandbox, caller: Credentials, region: &'static str) -> Self {
+        Self {
+            ec2: client!(aws_sdk_ec2, sandbox, caller, region),
+            sts: client!(aws_sdk_sts, sandbox, caller, region),
+            iam: client!(aws_sdk_iam, sandbox, caller, region),
+            rds: client!(aws_sdk_rds, sandbox, caller, region),
+            ecs: client!(aws_sdk_ecs, sandbox, caller, region),
+            ecr: client!(aws_sdk_ecr, sandbox, caller, region),
+            logs: client!(aws_sdk_cloudwatchlogs, sandbox, caller, region),
+            kms: client!(aws_sdk_kms, sandbox, caller, region),
+            secrets: client!(aws_sdk_secretsmanager, sandbox, caller, region),
+            tagging: client!(aws_sdk_resourcegroupstagging, sandbox, caller, region),
+            sandbox,
+        }
+    }
+
+    /// The same sandbox, called from elsewhere: a key of twelve digits is of that account.
+    pub(crate) fn from(&self, access_key: &str, region: &'static str) -> Self {
+        Self::of(self.sandbox.clone(), credentials(access_key), region)
+    }
 }
 
 /// The call was refused with this code; gives back the message.
@@ -122,6 +151,34 @@ impl Aws {
         let made = self.ec2.create_network_interface().subnet_id(subnet);
         let made = made.set_groups(group.map(|group| vec![group.to_owned()]));
         made.send().await.unwrap().network_interface.unwrap().network_interface_id.unwrap()
+    }
+
+    /// A gateway that is attached to the VPC.
+    pub(crate) async fn attached(&self, vpc: &str) -> String {
+        let gateway = self.gateway().await;
+        self.ec2.attach_internet_gateway().internet_gateway_id(&gateway).vpc_id(vpc).send().await.unwrap();
+        gateway
+    }
+
+    /// An Elastic IP address.
+    pub(crate) async fn address(&self) -> String {
+        self.ec2.allocate_address().send().await.unwrap().allocation_id.unwrap()
+    }
+
+    /// A public NAT gateway that is still pending.
+    pub(crate) async fn nat(&self, subnet: &str) -> String {
+        let made = self.ec2.create_nat_gateway().subnet_id(subnet).allocation_id(self.address().await);
+        made.send().await.unwrap().nat_gateway.unwrap().nat_gateway_id.unwrap()
+    }
+
+    pub(crate) async fn table(&self, vpc: &str) -> String {
+        let made = self.ec2.create_route_table().vpc_id(vpc).send().await.unwrap();
+        made.route_table.unwrap().route_table_id.unwrap()
+    }
+
+    /// Lets pending things become available, and deleted things go.
+    pub(crate) async fn pass(&self) {
+        self.sandbox.clock().advance(SETTLE);
     }
 
     /// Allows TCP from a range; gives back the id of the rule.

@@ -6,9 +6,9 @@
 use super::address::{Range4, Range6};
 use super::select::{Filters, done, page, write_tags};
 use super::vpc::{blocks6, made, only_attribute};
-use super::{Desk, holders, ids};
+use super::{Desk, arn, holders, ids};
 use crate::notes::Flag;
-use crate::picture::{Subnet, Vpc};
+use crate::picture::ec2::{Subnet, Vpc};
 use crate::query::Params;
 use crate::refusal::Refusal;
 use crate::xml::Xml;
@@ -36,13 +36,13 @@ const FILTERS: &[&str] = &[
 
 pub(super) async fn create(desk: &mut Desk<'_>, params: &Params) -> Result<String, Refusal> {
     let vpc_id = params.required("VpcId")?;
-    let vpc = ids::VPC.find(&desk.picture().vpcs, vpc_id)?;
+    let vpc = ids::VPC.find(&desk.ec2().vpcs, vpc_id)?;
     let cidr = Range4::given(params.required("CidrBlock")?)?;
     let zone = zone(desk, params)?;
     check_range(desk, vpc_id, vpc, cidr)?;
     let ipv6 = params.get("Ipv6CidrBlock").map(|text| check_ipv6(desk, vpc_id, vpc, text)).transpose()?;
     let tags = params.tags_for("subnet")?;
-    let count = desk.picture().subnets.values().filter(|subnet| subnet.vpc == vpc_id).count();
+    let count = desk.ec2().subnets.values().filter(|subnet| subnet.vpc == vpc_id).count();
     if desk.settings.quotas.subnets_per_vpc.is_some_and(|most| count >= most) {
         return Err(Refusal::new("SubnetLimitExceeded", "The maximum number of subnets has been reached."));
     }
@@ -57,14 +57,14 @@ pub(super) async fn create(desk: &mut Desk<'_>, params: &Params) -> Result<Strin
     }
     desk.look();
     desk.settle(&id);
-    let subnet = ids::SUBNET.find(&desk.picture().subnets, &id)?;
+    let subnet = ids::SUBNET.find(&desk.ec2().subnets, &id)?;
     let mut xml = Xml::new();
     xml.tag("subnet", |xml| write(desk, xml, &id, subnet));
     Ok(xml.finish())
 }
 
 fn zone(desk: &Desk<'_>, params: &Params) -> Result<String, Refusal> {
-    let zones = desk.settings.zones();
+    let zones = desk.place.zones();
     let found = match (params.get("AvailabilityZone"), params.get("AvailabilityZoneId")) {
         (None, None) => zones.first(),
         (Some(name), _) => zones.iter().find(|(zone, _)| zone == name),
@@ -85,7 +85,7 @@ fn check_range(desk: &Desk<'_>, vpc_id: &str, vpc: &Vpc, cidr: Range4) -> Result
     if !(16..=28).contains(&cidr.length) || !inside.into_iter().any(|range| range.contains(cidr)) {
         return Err(Refusal::new("InvalidSubnet.Range", format!("The CIDR '{cidr}' is invalid.")));
     }
-    let mut taken = desk.picture().subnets.values().filter(|subnet| subnet.vpc == vpc_id);
+    let mut taken = desk.ec2().subnets.values().filter(|subnet| subnet.vpc == vpc_id);
     if taken.any(|subnet| Range4::parse(&subnet.cidr).is_some_and(|range| range.overlaps(cidr))) {
         return Err(Refusal::new("InvalidSubnet.Conflict", format!("The CIDR '{cidr}' conflicts with another subnet")));
     }
@@ -99,7 +99,7 @@ fn check_ipv6(desk: &Desk<'_>, vpc_id: &str, vpc: &Vpc, text: &str) -> Result<Ra
     if range.length != 64 || !blocks.any(|block| block.contains(range)) {
         return Err(Refusal::new("InvalidSubnet.Range", format!("The CIDR '{range}' is invalid.")));
     }
-    let taken = desk.picture().subnets.values().filter(|subnet| subnet.vpc == vpc_id);
+    let taken = desk.ec2().subnets.values().filter(|subnet| subnet.vpc == vpc_id);
     let mut taken = taken.flat_map(|subnet| &subnet.ipv6_cidrs).filter_map(|(_, cidr)| Range6::parse(cidr));
     if taken.any(|other| other == range) {
         return Err(Refusal::new(
@@ -112,9 +112,9 @@ fn check_ipv6(desk: &Desk<'_>, vpc_id: &str, vpc: &Vpc, text: &str) -> Result<Ra
 
 fn write(desk: &Desk<'_>, xml: &mut Xml, id: &str, subnet: &Subnet) {
     xml.leaf("subnetId", id);
-    xml.leaf("subnetArn", desk.settings.arn("subnet", id));
+    xml.leaf("subnetArn", arn(desk, "subnet", id));
     xml.leaf("state", desk.state(id));
-    xml.leaf("ownerId", &desk.settings.account);
+    xml.leaf("ownerId", &desk.place.account);
     xml.leaf("vpcId", &subnet.vpc);
     xml.leaf("cidrBlock", &subnet.cidr);
     xml.set("ipv6CidrBlockAssociationSet", &subnet.ipv6_cidrs, |xml, (association, cidr)| {
@@ -133,19 +133,19 @@ fn write(desk: &Desk<'_>, xml: &mut Xml, id: &str, subnet: &Subnet) {
 
 fn free_addresses(desk: &Desk<'_>, id: &str, subnet: &Subnet) -> u64 {
     let usable = Range4::parse(&subnet.cidr).map_or(0, Range4::usable);
-    let used = desk.picture().interfaces.values().filter(|it| it.subnet == id).count();
+    let used = desk.ec2().interfaces.values().filter(|it| it.subnet == id).count();
     usable.saturating_sub(used.try_into().unwrap_or(u64::MAX))
 }
 
 fn zone_id(desk: &Desk<'_>, subnet: &Subnet) -> String {
-    desk.settings.zones().into_iter().find(|(name, _)| *name == subnet.zone).map(|(_, id)| id).unwrap_or_default()
+    desk.place.zones().into_iter().find(|(name, _)| *name == subnet.zone).map(|(_, id)| id).unwrap_or_default()
 }
 
 pub(super) fn describe(desk: &Desk<'_>, params: &Params) -> Result<String, Refusal> {
     let filters = Filters::with_tags(params, FILTERS)?;
     let wanted = params.list("SubnetId");
-    ids::SUBNET.check_all(&desk.picture().subnets, &wanted)?;
-    let found = desk.picture().subnets.iter().filter(|(id, subnet)| {
+    ids::SUBNET.check_all(&desk.ec2().subnets, &wanted)?;
+    let found = desk.ec2().subnets.iter().filter(|(id, subnet)| {
         (wanted.is_empty() || wanted.contains(&id.as_str()))
             && filters.pick(&subnet.tags, |name| field(desk, id, subnet, name))
     });
@@ -169,9 +169,9 @@ fn field(desk: &Desk<'_>, id: &str, subnet: &Subnet, name: &str) -> Vec<String> 
             subnet.ipv6_cidrs.iter().map(|(_, cidr)| cidr.clone()).collect()
         }
         "map-public-ip-on-launch" => vec![subnet.public_ip_on_launch.to_string()],
-        "owner-id" => vec![desk.settings.account.clone()],
+        "owner-id" => vec![desk.place.account.clone()],
         "state" => vec![desk.state(id).to_owned()],
-        "subnet-arn" => vec![desk.settings.arn("subnet", id)],
+        "subnet-arn" => vec![arn(desk, "subnet", id)],
         "subnet-id" => vec![id.to_owned()],
         "vpc-id" => vec![subnet.vpc.clone()],
         _ => Vec::new(),
@@ -180,7 +180,7 @@ fn field(desk: &Desk<'_>, id: &str, subnet: &Subnet, name: &str) -> Vec<String> 
 
 pub(super) async fn modify_attribute(desk: &mut Desk<'_>, params: &Params) -> Result<String, Refusal> {
     let id = params.required("SubnetId")?;
-    let subnet = ids::SUBNET.find(&desk.picture().subnets, id)?;
+    let subnet = ids::SUBNET.find(&desk.ec2().subnets, id)?;
     // The call has no DryRun parameter.
     match only_attribute(params, &["MapPublicIpOnLaunch", "AssignIpv6AddressOnCreation"])? {
         ("MapPublicIpOnLaunch", value) => {
@@ -200,8 +200,8 @@ pub(super) async fn modify_attribute(desk: &mut Desk<'_>, params: &Params) -> Re
 
 pub(super) async fn delete(desk: &mut Desk<'_>, params: &Params) -> Result<String, Refusal> {
     let id = params.required("SubnetId")?;
-    ids::SUBNET.find(&desk.picture().subnets, id)?;
-    if !holders::of_subnet(desk.picture(), id).is_empty() {
+    ids::SUBNET.find(&desk.ec2().subnets, id)?;
+    if !holders::of_subnet(desk.ec2(), id).is_empty() {
         return Err(Refusal::dependency(format!("The subnet '{id}' has dependencies and cannot be deleted.")));
     }
     params.stop_if_dry_run()?;

@@ -9,7 +9,7 @@ use super::address::Range4;
 use super::select::{Filters, done, page, write_tags};
 use super::vpc::made;
 use super::{Desk, ids};
-use crate::picture::{Interface, Subnet};
+use crate::picture::ec2::{Interface, Subnet};
 use crate::query::Params;
 use crate::refusal::Refusal;
 use crate::xml::Xml;
@@ -29,9 +29,14 @@ const FILTERS: &[&str] = &[
     "vpc-id",
 ];
 
+/// How the descriptions of the interfaces of NAT gateways start.
+pub(super) const NAT: &str = "Interface for NAT Gateway ";
+/// How the descriptions of the interfaces of VPC endpoints start.
+pub(super) const ENDPOINT: &str = "VPC Endpoint Interface ";
+
 pub(super) async fn create(desk: &mut Desk<'_>, params: &Params) -> Result<String, Refusal> {
     let subnet_id = params.required("SubnetId")?;
-    let subnet = ids::SUBNET.find(&desk.picture().subnets, subnet_id)?;
+    let subnet = ids::SUBNET.find(&desk.ec2().subnets, subnet_id)?;
     let groups = groups(desk, params, subnet_id, subnet)?;
     let address = address(desk, params, subnet_id, subnet)?;
     let tags = params.tags_for("network-interface")?;
@@ -45,15 +50,45 @@ pub(super) async fn create(desk: &mut Desk<'_>, params: &Params) -> Result<Strin
     }
     let id = made(&desk.emulator.act(call).await?, "networkInterfaceId")?;
     desk.look();
-    let interface = ids::INTERFACE.find(&desk.picture().interfaces, &id)?;
+    let interface = ids::INTERFACE.find(&desk.ec2().interfaces, &id)?;
     let mut xml = Xml::new();
     xml.tag("networkInterface", |xml| write(desk, xml, &id, interface));
     Ok(xml.finish())
 }
 
-fn groups(desk: &Desk<'_>, params: &Params, subnet_id: &str, subnet: &Subnet) -> Result<Vec<String>, Refusal> {
+/// Makes the interface that a service of AWS has in a subnet; gives back its id. The caller has yet to attach it.
+pub(super) async fn make(
+    desk: &mut Desk<'_>,
+    subnet_id: &str,
+    groups: &[String],
+    description: &str,
+) -> Result<String, Refusal> {
+    let subnet = ids::SUBNET.find(&desk.ec2().subnets, subnet_id)?;
+    let address = free_address(desk, subnet_id, Range4::given(&subnet.cidr)?)?;
+    let mut call = Params::call("CreateNetworkInterface").with("SubnetId", subnet_id);
+    call = call.with("PrivateIpAddress", address.to_string()).with("Description", description);
+    for (n, group) in (1..).zip(groups) {
+        call = call.with(format!("SecurityGroupId.{n}"), group);
+    }
+    let id = made(&desk.emulator.act(call).await?, "networkInterfaceId")?;
+    desk.look();
+    Ok(id)
+}
+
+/// The interfaces that a service of AWS made with this description.
+pub(super) fn described<'a>(desk: &'a Desk<'_>, description: &str) -> Vec<(&'a String, &'a Interface)> {
+    desk.ec2().interfaces.iter().filter(|(_, it)| it.description == description).collect()
+}
+
+/// The groups that were given for what is in a subnet: of the same VPC, or the default one when none was.
+pub(super) fn groups(
+    desk: &Desk<'_>,
+    params: &Params,
+    subnet_id: &str,
+    subnet: &Subnet,
+) -> Result<Vec<String>, Refusal> {
     let given = params.list("SecurityGroupId");
-    let all = &desk.picture().groups;
+    let all = &desk.ec2().groups;
     ids::GROUP.check_all(all, &given)?;
     if let Some(other) = given.iter().find(|id| all.get(**id).is_some_and(|group| group.vpc != subnet.vpc)) {
         return Err(Refusal::new(
@@ -72,7 +107,7 @@ fn address(desk: &Desk<'_>, params: &Params, subnet_id: &str, subnet: &Subnet) -
     let range = Range4::given(&subnet.cidr)?;
     let taken = |address: Ipv4Addr| {
         let text = address.to_string();
-        desk.picture().interfaces.values().any(|other| other.subnet == subnet_id && other.address == text)
+        desk.ec2().interfaces.values().any(|other| other.subnet == subnet_id && other.address == text)
     };
     if let Some(text) = params.get("PrivateIpAddress") {
         let address: Ipv4Addr =
@@ -85,6 +120,15 @@ fn address(desk: &Desk<'_>, params: &Params, subnet_id: &str, subnet: &Subnet) -
         }
         return Ok(address);
     }
+    free_address(desk, subnet_id, range)
+}
+
+/// The first address of a subnet that nobody has.
+fn free_address(desk: &Desk<'_>, subnet_id: &str, range: Range4) -> Result<Ipv4Addr, Refusal> {
+    let taken = |address: Ipv4Addr| {
+        let text = address.to_string();
+        desk.ec2().interfaces.values().any(|other| other.subnet == subnet_id && other.address == text)
+    };
     range.addresses().find(|address| !taken(*address)).ok_or_else(|| {
         Refusal::new(
             "InsufficientFreeAddressesInSubnet",
@@ -97,17 +141,23 @@ fn write(desk: &Desk<'_>, xml: &mut Xml, id: &str, it: &Interface) {
     xml.leaf("networkInterfaceId", id);
     xml.leaf("subnetId", &it.subnet);
     xml.leaf("vpcId", &it.vpc);
-    xml.leaf_if("availabilityZone", desk.picture().subnets.get(&it.subnet).map(|subnet| &subnet.zone));
+    xml.leaf_if("availabilityZone", desk.ec2().subnets.get(&it.subnet).map(|subnet| &subnet.zone));
     xml.leaf("description", &it.description);
-    xml.leaf("ownerId", &desk.settings.account);
-    xml.leaf("requesterManaged", false);
+    xml.leaf("ownerId", &desk.place.account);
+    let by_service = it.attachment.as_ref().is_some_and(|(_, instance)| instance.is_none());
+    xml.leaf("requesterManaged", by_service);
     xml.leaf("status", &it.status);
     xml.leaf("privateIpAddress", &it.address);
     xml.leaf("sourceDestCheck", it.source_dest_check);
-    xml.leaf("interfaceType", "interface");
+    let kind = match &it.description {
+        nat if nat.starts_with(NAT) => "nat_gateway",
+        endpoint if endpoint.starts_with(ENDPOINT) => "vpc_endpoint",
+        _ => "interface",
+    };
+    xml.leaf("interfaceType", if by_service { kind } else { "interface" });
     xml.set("groupSet", &it.groups, |xml, group| {
         xml.leaf("groupId", group);
-        xml.leaf_if("groupName", desk.picture().groups.get(group).map(|group| &group.name));
+        xml.leaf_if("groupName", desk.ec2().groups.get(group).map(|group| &group.name));
     });
     if let Some((attachment, instance)) = &it.attachment {
         xml.tag("attachment", |xml| {
@@ -122,8 +172,8 @@ fn write(desk: &Desk<'_>, xml: &mut Xml, id: &str, it: &Interface) {
 pub(super) fn describe(desk: &Desk<'_>, params: &Params) -> Result<String, Refusal> {
     let filters = Filters::with_tags(params, FILTERS)?;
     let wanted = params.list("NetworkInterfaceId");
-    ids::INTERFACE.check_all(&desk.picture().interfaces, &wanted)?;
-    let found = desk.picture().interfaces.iter().filter(|(id, it)| {
+    ids::INTERFACE.check_all(&desk.ec2().interfaces, &wanted)?;
+    let found = desk.ec2().interfaces.iter().filter(|(id, it)| {
         (wanted.is_empty() || wanted.contains(&id.as_str())) && filters.pick(&it.tags, |name| field(desk, id, it, name))
     });
     let (found, next) = page(params, &wanted, found.collect())?;
@@ -135,7 +185,7 @@ pub(super) fn describe(desk: &Desk<'_>, params: &Params) -> Result<String, Refus
 }
 
 fn field(desk: &Desk<'_>, id: &str, it: &Interface, name: &str) -> Vec<String> {
-    let picture = desk.picture();
+    let picture = desk.ec2();
     match name {
         "attachment.attachment-id" => it.attachment.iter().map(|(id, _)| id.clone()).collect(),
         "attachment.instance-id" => it.attachment.iter().filter_map(|(_, instance)| instance.clone()).collect(),
@@ -146,7 +196,7 @@ fn field(desk: &Desk<'_>, id: &str, it: &Interface, name: &str) -> Vec<String> {
             it.groups.iter().filter_map(|id| picture.groups.get(id)).map(|group| group.name.clone()).collect()
         }
         "network-interface-id" => vec![id.to_owned()],
-        "owner-id" => vec![desk.settings.account.clone()],
+        "owner-id" => vec![desk.place.account.clone()],
         "private-ip-address" => vec![it.address.clone()],
         "status" => vec![it.status.clone()],
         "subnet-id" => vec![it.subnet.clone()],
@@ -157,7 +207,7 @@ fn field(desk: &Desk<'_>, id: &str, it: &Interface, name: &str) -> Vec<String> {
 
 pub(super) async fn delete(desk: &mut Desk<'_>, params: &Params) -> Result<String, Refusal> {
     let id = params.required("NetworkInterfaceId")?;
-    let interface = ids::INTERFACE.find(&desk.picture().interfaces, id)?;
+    let interface = ids::INTERFACE.find(&desk.ec2().interfaces, id)?;
     if interface.attachment.is_some() {
         return Err(Refusal::invalid(format!("Network interface '{id}' is currently in use.")));
     }

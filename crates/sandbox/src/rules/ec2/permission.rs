@@ -4,7 +4,7 @@
 
 use super::address::{Range4, Range6};
 use super::{Desk, ids};
-use crate::picture::{Peer, RuleKey};
+use crate::picture::ec2::{Peer, RuleKey};
 use crate::query::Params;
 use crate::refusal::Refusal;
 use crate::xml::Xml;
@@ -167,8 +167,8 @@ fn no_range(text: &str) -> Refusal {
 }
 
 fn peer_group(desk: &Desk<'_>, id: &str, group: &str) -> Result<Peer, Refusal> {
-    let peer = ids::GROUP.find(&desk.picture().groups, id)?;
-    if desk.picture().groups.get(group).is_some_and(|own| own.vpc != peer.vpc) {
+    let peer = ids::GROUP.find(&desk.ec2().groups, id)?;
+    if desk.ec2().groups.get(group).is_some_and(|own| own.vpc != peer.vpc) {
         return Err(Refusal::new(
             "InvalidGroup.NotFound",
             "You have specified two resources that belong to different networks.",
@@ -188,7 +188,7 @@ pub(super) fn write(desk: &Desk<'_>, xml: &mut Xml, rules: &[&RuleKey]) {
     let text = |rule: &RuleKey| desk.notes().rules.get(rule).and_then(|note| note.description.clone());
     let pick = |want: fn(&Peer) -> bool| rules.iter().filter(move |rule| want(&rule.peer));
     xml.set("groups", pick(|peer| matches!(peer, Peer::Group(_))), |xml, rule| {
-        xml.leaf("userId", &desk.settings.account);
+        xml.leaf("userId", &desk.place.account);
         xml.leaf("groupId", &rule.peer);
         xml.leaf_if("description", text(rule));
     });

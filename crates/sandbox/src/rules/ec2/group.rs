@@ -5,8 +5,8 @@
 use super::permission;
 use super::select::{Filters, done, page, write_tags};
 use super::vpc::made;
-use super::{Desk, holders, ids};
-use crate::picture::{Group, Peer, RuleKey};
+use super::{Desk, arn, holders, ids};
+use crate::picture::ec2::{Group, Peer, RuleKey};
 use crate::query::Params;
 use crate::refusal::Refusal;
 use crate::xml::Xml;
@@ -37,7 +37,7 @@ pub(super) async fn create(desk: &mut Desk<'_>, params: &Params) -> Result<Strin
     let Some(vpc) = params.get("VpcId") else {
         return Err(Refusal::new("VPCIdNotSpecified", "No default VPC for this user"));
     };
-    ids::VPC.find(&desk.picture().vpcs, vpc)?;
+    ids::VPC.find(&desk.ec2().vpcs, vpc)?;
     check_text(name, "GroupName")?;
     check_text(description, "GroupDescription")?;
     if name.starts_with("sg-") {
@@ -47,13 +47,13 @@ pub(super) async fn create(desk: &mut Desk<'_>, params: &Params) -> Result<Strin
         return Err(Refusal::invalid("Cannot use reserved security group name: default"));
     }
     let tags = params.tags_for("security-group")?;
-    if desk.picture().groups.values().any(|group| group.vpc == vpc && group.name == name) {
+    if desk.ec2().groups.values().any(|group| group.vpc == vpc && group.name == name) {
         return Err(Refusal::new(
             "InvalidGroup.Duplicate",
             format!("The security group '{name}' already exists for VPC '{vpc}'"),
         ));
     }
-    if desk.settings.quotas.security_groups.is_some_and(|most| desk.picture().groups.len() >= most) {
+    if desk.settings.quotas.security_groups.is_some_and(|most| desk.ec2().groups.len() >= most) {
         return Err(Refusal::new(
             "SecurityGroupLimitExceeded",
             "The maximum number of security groups has been reached.",
@@ -69,7 +69,7 @@ pub(super) async fn create(desk: &mut Desk<'_>, params: &Params) -> Result<Strin
     xml.leaf("return", true);
     xml.leaf("groupId", &id);
     write_tags(&mut xml, &tags);
-    xml.leaf("securityGroupArn", desk.settings.arn("security-group", &id));
+    xml.leaf("securityGroupArn", arn(desk, "security-group", &id));
     Ok(xml.finish())
 }
 
@@ -83,7 +83,7 @@ fn check_text(text: &str, parameter: &str) -> Result<(), Refusal> {
 
 /// A group as a caller names it: by id, or by name where there is only one of that name.
 pub(super) fn named<'a>(desk: &'a Desk<'_>, params: &Params) -> Result<(&'a str, &'a Group), Refusal> {
-    let groups = &desk.picture().groups;
+    let groups = &desk.ec2().groups;
     if let Some(id) = params.get("GroupId") {
         ids::GROUP.check(id)?;
         return groups
@@ -102,12 +102,12 @@ pub(super) fn named<'a>(desk: &'a Desk<'_>, params: &Params) -> Result<(&'a str,
 }
 
 fn write(desk: &Desk<'_>, xml: &mut Xml, id: &str, group: &Group) {
-    xml.leaf("ownerId", &desk.settings.account);
+    xml.leaf("ownerId", &desk.place.account);
     xml.leaf("groupId", id);
     xml.leaf("groupName", &group.name);
     xml.leaf("groupDescription", &group.description);
     xml.leaf("vpcId", &group.vpc);
-    xml.leaf("securityGroupArn", desk.settings.arn("security-group", id));
+    xml.leaf("securityGroupArn", arn(desk, "security-group", id));
     for (name, egress) in [("ipPermissions", false), ("ipPermissionsEgress", true)] {
         let mut rules: Vec<&RuleKey> = group.rules.iter().filter(|rule| rule.egress == egress).collect();
         rules.sort();
@@ -120,14 +120,14 @@ fn write(desk: &Desk<'_>, xml: &mut Xml, id: &str, group: &Group) {
 pub(super) fn describe(desk: &Desk<'_>, params: &Params) -> Result<String, Refusal> {
     let filters = Filters::with_tags(params, FILTERS)?;
     let wanted = params.list("GroupId");
-    ids::GROUP.check_all(&desk.picture().groups, &wanted)?;
+    ids::GROUP.check_all(&desk.ec2().groups, &wanted)?;
     if let Some(name) = params.list("GroupName").first() {
         return Err(Refusal::new(
             "InvalidGroup.NotFound",
             format!("The security group '{name}' does not exist in default VPC 'null'"),
         ));
     }
-    let found = desk.picture().groups.iter().filter(|(id, group)| {
+    let found = desk.ec2().groups.iter().filter(|(id, group)| {
         (wanted.is_empty() || wanted.contains(&id.as_str()))
             && filters.pick(&group.tags, |name| field(desk, id, group, name))
     });
@@ -156,7 +156,7 @@ fn field(desk: &Desk<'_>, id: &str, group: &Group, name: &str) -> Vec<String> {
         "description" => vec![group.description.clone()],
         "group-id" => vec![id.to_owned()],
         "group-name" => vec![group.name.clone()],
-        "owner-id" => vec![desk.settings.account.clone()],
+        "owner-id" => vec![desk.place.account.clone()],
         "vpc-id" => vec![group.vpc.clone()],
         _ => Vec::new(),
     }
@@ -183,7 +183,7 @@ pub(super) async fn delete(desk: &mut Desk<'_>, params: &Params) -> Result<Strin
             format!("the specified group: \"{id}\" name: \"{}\" cannot be deleted by a user", group.name),
         ));
     }
-    if !holders::of_group(desk.picture(), &id).is_empty() {
+    if !holders::of_group(desk.ec2(), &id).is_empty() {
         return Err(Refusal::dependency(format!("resource {id} has a dependent object")));
     }
     params.stop_if_dry_run()?;

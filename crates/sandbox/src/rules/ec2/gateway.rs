@@ -6,7 +6,7 @@
 use super::select::{Filters, done, page, write_tags};
 use super::vpc::made;
 use super::{Desk, holders, ids};
-use crate::picture::Gateway;
+use crate::picture::ec2::Gateway;
 use crate::query::Params;
 use crate::refusal::Refusal;
 use crate::xml::Xml;
@@ -15,7 +15,7 @@ const FILTERS: &[&str] = &["attachment.state", "attachment.vpc-id", "internet-ga
 
 pub(super) async fn create(desk: &mut Desk<'_>, params: &Params) -> Result<String, Refusal> {
     let tags = params.tags_for("internet-gateway")?;
-    if desk.settings.quotas.internet_gateways.is_some_and(|most| desk.picture().gateways.len() >= most) {
+    if desk.settings.quotas.internet_gateways.is_some_and(|most| desk.ec2().gateways.len() >= most) {
         return Err(Refusal::new(
             "InternetGatewayLimitExceeded",
             "The maximum number of internet gateways has been reached.",
@@ -25,7 +25,7 @@ pub(super) async fn create(desk: &mut Desk<'_>, params: &Params) -> Result<Strin
     let call = Params::call("CreateInternetGateway").with_tags("internet-gateway", &tags);
     let id = made(&desk.emulator.act(call).await?, "internetGatewayId")?;
     desk.look();
-    let gateway = ids::GATEWAY.find(&desk.picture().gateways, &id)?;
+    let gateway = ids::GATEWAY.find(&desk.ec2().gateways, &id)?;
     let mut xml = Xml::new();
     xml.tag("internetGateway", |xml| write(desk, xml, &id, gateway));
     Ok(xml.finish())
@@ -33,7 +33,7 @@ pub(super) async fn create(desk: &mut Desk<'_>, params: &Params) -> Result<Strin
 
 fn write(desk: &Desk<'_>, xml: &mut Xml, id: &str, gateway: &Gateway) {
     xml.leaf("internetGatewayId", id);
-    xml.leaf("ownerId", &desk.settings.account);
+    xml.leaf("ownerId", &desk.place.account);
     xml.set("attachmentSet", &gateway.attached_to, |xml, vpc| {
         xml.leaf("vpcId", vpc);
         xml.leaf("state", "available");
@@ -44,14 +44,14 @@ fn write(desk: &Desk<'_>, xml: &mut Xml, id: &str, gateway: &Gateway) {
 pub(super) fn describe(desk: &Desk<'_>, params: &Params) -> Result<String, Refusal> {
     let filters = Filters::with_tags(params, FILTERS)?;
     let wanted = params.list("InternetGatewayId");
-    ids::GATEWAY.check_all(&desk.picture().gateways, &wanted)?;
-    let found = desk.picture().gateways.iter().filter(|(id, gateway)| {
+    ids::GATEWAY.check_all(&desk.ec2().gateways, &wanted)?;
+    let found = desk.ec2().gateways.iter().filter(|(id, gateway)| {
         (wanted.is_empty() || wanted.contains(&id.as_str()))
             && filters.pick(&gateway.tags, |name| match name {
                 "attachment.state" => gateway.attached_to.iter().map(|_| "available".to_owned()).collect(),
                 "attachment.vpc-id" => gateway.attached_to.clone(),
                 "internet-gateway-id" => vec![(*id).clone()],
-                "owner-id" => vec![desk.settings.account.clone()],
+                "owner-id" => vec![desk.place.account.clone()],
                 _ => Vec::new(),
             })
     });
@@ -65,15 +65,15 @@ pub(super) fn describe(desk: &Desk<'_>, params: &Params) -> Result<String, Refus
 
 pub(super) async fn attach(desk: &mut Desk<'_>, params: &Params) -> Result<String, Refusal> {
     let (id, vpc) = (params.required("InternetGatewayId")?, params.required("VpcId")?);
-    let gateway = ids::GATEWAY.find(&desk.picture().gateways, id)?;
-    ids::VPC.find(&desk.picture().vpcs, vpc)?;
+    let gateway = ids::GATEWAY.find(&desk.ec2().gateways, id)?;
+    ids::VPC.find(&desk.ec2().vpcs, vpc)?;
     if let Some(other) = gateway.attached_to.first() {
         return Err(Refusal::new(
             "Resource.AlreadyAssociated",
             format!("resource {id} is already attached to network {other}"),
         ));
     }
-    if desk.picture().gateways.values().any(|other| other.attached_to.iter().any(|to| to == vpc)) {
+    if desk.ec2().gateways.values().any(|other| other.attached_to.iter().any(|to| to == vpc)) {
         return Err(Refusal::invalid(format!("Network {vpc} already has an internet gateway attached")));
     }
     params.stop_if_dry_run()?;
@@ -85,12 +85,12 @@ pub(super) async fn attach(desk: &mut Desk<'_>, params: &Params) -> Result<Strin
 
 pub(super) async fn detach(desk: &mut Desk<'_>, params: &Params) -> Result<String, Refusal> {
     let (id, vpc) = (params.required("InternetGatewayId")?, params.required("VpcId")?);
-    let gateway = ids::GATEWAY.find(&desk.picture().gateways, id)?;
-    ids::VPC.find(&desk.picture().vpcs, vpc)?;
+    let gateway = ids::GATEWAY.find(&desk.ec2().gateways, id)?;
+    ids::VPC.find(&desk.ec2().vpcs, vpc)?;
     if !gateway.attached_to.iter().any(|to| to == vpc) {
         return Err(Refusal::new("Gateway.NotAttached", format!("resource {id} is not attached to network {vpc}")));
     }
-    if !holders::of_attachment(desk.picture(), vpc).is_empty() {
+    if !holders::of_attachment(desk.ec2(), vpc).is_empty() {
         return Err(Refusal::dependency(format!(
             "Network {vpc} has some mapped public address(es). Please unmap those public address(es) before detaching \
              the gateway."
@@ -105,7 +105,7 @@ pub(super) async fn detach(desk: &mut Desk<'_>, params: &Params) -> Result<Strin
 
 pub(super) async fn delete(desk: &mut Desk<'_>, params: &Params) -> Result<String, Refusal> {
     let id = params.required("InternetGatewayId")?;
-    let gateway = ids::GATEWAY.find(&desk.picture().gateways, id)?;
+    let gateway = ids::GATEWAY.find(&desk.ec2().gateways, id)?;
     if !gateway.attached_to.is_empty() {
         return Err(Refusal::dependency(format!("The internetGateway '{id}' has dependencies and cannot be deleted.")));
     }

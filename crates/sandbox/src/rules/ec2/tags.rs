@@ -13,7 +13,7 @@ const FILTERS: &[&str] = &["key", "resource-id", "resource-type", "value"];
 /// The tags of everything, with the name of the kind.
 fn all<'a>(desk: &'a Desk<'_>) -> impl Iterator<Item = (&'a str, &'static str, &'a Tags)> {
     let rules = desk.notes().rules.values().map(|note| (note.id.as_str(), "security-group-rule", &note.tags));
-    desk.picture().tagged().chain(rules)
+    desk.ec2().tagged().chain(rules)
 }
 
 pub(super) async fn create(desk: &mut Desk<'_>, params: &Params) -> Result<String, Refusal> {
@@ -91,6 +91,10 @@ fn absent(id: &str) -> Refusal {
         "sg" => ids::GROUP,
         "sgr" => ids::RULE,
         "eni" => ids::INTERFACE,
+        "rtb" => ids::TABLE,
+        "eipalloc" => ids::ALLOCATION,
+        "nat" => ids::NAT,
+        "vpce" => ids::ENDPOINT,
         _ => return Refusal::new("InvalidID", format!("The ID '{id}' is not valid")),
     };
     kind.check(id).err().unwrap_or_else(|| kind.not_found(id))

@@ -1,38 +1,12 @@
-//! The account: who calls, its zones and attributes.
+//! The account: its zones and attributes.
 //!
-//! Mended: the emulator knows one account a process, and shortens zone ids wrongly.
+//! Mended: the emulator shortens zone ids wrongly.
 
 use super::Desk;
 use super::select::Filters;
-use crate::emulator::{Emulator, refusal_in};
-use crate::endpoint::Scope;
-use crate::notes::Answer;
 use crate::query::{Params, Tags};
-use crate::refusal::{Refusal, Service};
-use crate::settings::Settings;
+use crate::refusal::Refusal;
 use crate::xml::Xml;
-
-/// STS. Who the caller is follows from the settings; the rest goes to the emulator.
-pub(super) async fn sts(
-    settings: &Settings,
-    emulator: &Emulator,
-    scope: &Scope,
-    params: &Params,
-) -> Result<Answer, Refusal> {
-    if params.action() == "GetCallerIdentity" {
-        let mut xml = Xml::new();
-        xml.leaf("Arn", format!("arn:aws:iam::{}:user/sandbox", settings.account));
-        xml.leaf("UserId", &scope.access_key);
-        xml.leaf("Account", &settings.account);
-        return Ok(Answer::Inner(xml.finish()));
-    }
-    let raw = emulator.forward(Service::Sts, params).await;
-    if raw.status < 300 {
-        Ok(Answer::Whole(raw.body))
-    } else {
-        Err(refusal_in(raw.status, &String::from_utf8_lossy(&raw.body)))
-    }
-}
 
 const ZONE_FILTERS: &[&str] = &[
     "group-name",
@@ -50,14 +24,14 @@ const ZONE_FILTERS: &[&str] = &[
 pub(super) fn describe_zones(desk: &Desk<'_>, params: &Params) -> Result<String, Refusal> {
     let filters = Filters::of(params, ZONE_FILTERS)?;
     let (names, ids) = (params.list("ZoneName"), params.list("ZoneId"));
-    let zones = desk.settings.zones();
+    let zones = desk.place.zones();
     if let Some(unknown) = names.iter().find(|name| !zones.iter().any(|(zone, _)| zone == *name)) {
         return Err(Refusal::invalid(format!("Invalid availability zone: [{unknown}]")));
     }
     if let Some(unknown) = ids.iter().find(|id| !zones.iter().any(|(_, zone)| zone == *id)) {
         return Err(Refusal::invalid(format!("Invalid availability zone-id: [{unknown}]")));
     }
-    let region = &desk.settings.region;
+    let region = &desk.place.region;
     let found = zones.iter().filter(|(name, id)| {
         (names.is_empty() || names.contains(&name.as_str()))
             && (ids.is_empty() || ids.contains(&id.as_str()))

@@ -5,9 +5,9 @@
 
 use super::permission::{self, Wanted};
 use super::select::{Filters, done, page, write_tags};
-use super::{Desk, group, ids};
+use super::{Desk, arn, group, ids};
 use crate::notes::RuleNote;
-use crate::picture::{Peer, RuleKey};
+use crate::picture::ec2::{Peer, RuleKey};
 use crate::query::Params;
 use crate::refusal::Refusal;
 use crate::xml::Xml;
@@ -153,15 +153,15 @@ fn write_parts(xml: &mut Xml, key: &RuleKey, note: &RuleNote) {
 
 fn write(desk: &Desk<'_>, xml: &mut Xml, key: &RuleKey, note: &RuleNote) {
     write_parts(xml, key, note);
-    xml.leaf("groupOwnerId", &desk.settings.account);
+    xml.leaf("groupOwnerId", &desk.place.account);
     if let Peer::Group(peer) = &key.peer {
         xml.tag("referencedGroupInfo", |xml| {
             xml.leaf("groupId", peer);
-            xml.leaf("userId", &desk.settings.account);
+            xml.leaf("userId", &desk.place.account);
         });
     }
     write_tags(xml, &note.tags);
-    xml.leaf("securityGroupRuleArn", desk.settings.arn("security-group-rule", &note.id));
+    xml.leaf("securityGroupRuleArn", arn(desk, "security-group-rule", &note.id));
 }
 
 pub(super) fn describe(desk: &Desk<'_>, params: &Params) -> Result<String, Refusal> {

@@ -7,7 +7,7 @@ use super::address::{Range4, Range6};
 use super::select::{Filters, done, page, write_tags};
 use super::{Desk, holders, ids};
 use crate::notes::Flag;
-use crate::picture::Vpc;
+use crate::picture::ec2::Vpc;
 use crate::query::Params;
 use crate::refusal::Refusal;
 use crate::xml::{Xml, text_of};
@@ -40,7 +40,7 @@ pub(super) async fn create(desk: &mut Desk<'_>, params: &Params) -> Result<Strin
     }
     let wants_ipv6 = params.flag("AmazonProvidedIpv6CidrBlock")?.unwrap_or(false);
     let tags = params.tags_for("vpc")?;
-    if desk.settings.quotas.vpcs.is_some_and(|most| desk.picture().vpcs.len() >= most) {
+    if desk.settings.quotas.vpcs.is_some_and(|most| desk.ec2().vpcs.len() >= most) {
         return Err(Refusal::new("VpcLimitExceeded", "The maximum number of VPCs has been reached."));
     }
     params.stop_if_dry_run()?;
@@ -51,7 +51,7 @@ pub(super) async fn create(desk: &mut Desk<'_>, params: &Params) -> Result<Strin
     let group = made(&desk.emulator.act(call).await?, "groupId")?;
     let call = Params::call("CreateRouteTable").with("VpcId", &id);
     let table = made(&desk.emulator.act(call).await?, "routeTableId")?;
-    desk.emulator.add_vpc_defaults(&id, &group, &table).await;
+    desk.emulator.add_vpc_defaults(&group, &table).await;
     if wants_ipv6 {
         let number = id.strip_prefix("vpc-").and_then(|digits| u32::from_str_radix(digits, 16).ok());
         let range = Range6::provided(number.unwrap_or_default());
@@ -60,7 +60,7 @@ pub(super) async fn create(desk: &mut Desk<'_>, params: &Params) -> Result<Strin
     }
     desk.look_again(true);
     desk.settle(&id);
-    let vpc = ids::VPC.find(&desk.picture().vpcs, &id)?;
+    let vpc = ids::VPC.find(&desk.ec2().vpcs, &id)?;
     let mut xml = Xml::new();
     xml.tag("vpc", |xml| write(desk, xml, &id, vpc));
     Ok(xml.finish())
@@ -76,7 +76,7 @@ pub(super) fn made(reply: &str, name: &str) -> Result<String, Refusal> {
 fn write(desk: &Desk<'_>, xml: &mut Xml, id: &str, vpc: &Vpc) {
     let associating = if desk.notes().is_pending(id, desk.now) { "associating" } else { "associated" };
     xml.leaf("vpcId", id);
-    xml.leaf("ownerId", &desk.settings.account);
+    xml.leaf("ownerId", &desk.place.account);
     xml.leaf("state", desk.state(id));
     xml.leaf("cidrBlock", &vpc.cidr);
     xml.set("cidrBlockAssociationSet", blocks4(id, vpc), |xml, (association, cidr)| {
@@ -88,7 +88,7 @@ fn write(desk: &Desk<'_>, xml: &mut Xml, id: &str, vpc: &Vpc) {
         xml.leaf("associationId", association);
         xml.leaf("ipv6CidrBlock", cidr);
         xml.tag("ipv6CidrBlockState", |xml| xml.leaf("state", associating));
-        xml.leaf("networkBorderGroup", &desk.settings.region);
+        xml.leaf("networkBorderGroup", &desk.place.region);
         xml.leaf("ipv6Pool", "Amazon");
     });
     xml.leaf("dhcpOptionsId", &vpc.dhcp_options);
@@ -111,8 +111,8 @@ pub(super) fn blocks6(vpc: &Vpc) -> impl Iterator<Item = &(String, String)> {
 pub(super) fn describe(desk: &Desk<'_>, params: &Params) -> Result<String, Refusal> {
     let filters = Filters::with_tags(params, FILTERS)?;
     let wanted = params.list("VpcId");
-    ids::VPC.check_all(&desk.picture().vpcs, &wanted)?;
-    let found = desk.picture().vpcs.iter().filter(|(id, vpc)| {
+    ids::VPC.check_all(&desk.ec2().vpcs, &wanted)?;
+    let found = desk.ec2().vpcs.iter().filter(|(id, vpc)| {
         (wanted.is_empty() || wanted.contains(&id.as_str()))
             && filters.pick(&vpc.tags, |name| field(desk, id, vpc, name))
     });
@@ -133,7 +133,7 @@ fn field(desk: &Desk<'_>, id: &str, vpc: &Vpc, name: &str) -> Vec<String> {
         "ipv6-cidr-block-association.association-id" => blocks6(vpc).map(|(tie, _)| tie.clone()).collect(),
         "dhcp-options-id" | "dhcpOptionsId" => vec![vpc.dhcp_options.clone()],
         "is-default" | "isDefault" => vec![vpc.is_default.to_string()],
-        "owner-id" => vec![desk.settings.account.clone()],
+        "owner-id" => vec![desk.place.account.clone()],
         "state" => vec![desk.state(id).to_owned()],
         "vpc-id" => vec![id.to_owned()],
         _ => Vec::new(),
@@ -143,7 +143,7 @@ fn field(desk: &Desk<'_>, id: &str, vpc: &Vpc, name: &str) -> Vec<String> {
 pub(super) fn describe_attribute(desk: &Desk<'_>, params: &Params) -> Result<String, Refusal> {
     let id = params.required("VpcId")?;
     let attribute = params.required("Attribute")?;
-    let vpc = ids::VPC.find(&desk.picture().vpcs, id)?;
+    let vpc = ids::VPC.find(&desk.ec2().vpcs, id)?;
     let value = match attribute {
         "enableDnsSupport" => vpc.dns_support,
         "enableDnsHostnames" => vpc.dns_hostnames,
@@ -159,7 +159,7 @@ pub(super) fn describe_attribute(desk: &Desk<'_>, params: &Params) -> Result<Str
 
 pub(super) async fn modify_attribute(desk: &mut Desk<'_>, params: &Params) -> Result<String, Refusal> {
     let id = params.required("VpcId")?;
-    ids::VPC.find(&desk.picture().vpcs, id)?;
+    ids::VPC.find(&desk.ec2().vpcs, id)?;
     let known = ["EnableDnsSupport", "EnableDnsHostnames", "EnableNetworkAddressUsageMetrics"];
     let (name, value) = only_attribute(params, &known)?;
     // The call has no DryRun parameter.
@@ -196,8 +196,8 @@ pub(super) fn only_attribute<'a>(params: &Params, known: &[&'a str]) -> Result<(
 
 pub(super) async fn delete(desk: &mut Desk<'_>, params: &Params) -> Result<String, Refusal> {
     let id = params.required("VpcId")?;
-    ids::VPC.find(&desk.picture().vpcs, id)?;
-    if !holders::of_vpc(desk.picture(), id).is_empty() {
+    ids::VPC.find(&desk.ec2().vpcs, id)?;
+    if !holders::of_vpc(desk.ec2(), id).is_empty() {
         return Err(Refusal::dependency(format!("The vpc '{id}' has dependencies and cannot be deleted.")));
     }
     params.stop_if_dry_run()?;

@@ -1,0 +1,79 @@
+//! ECS: clusters, task definitions, services.
+
+use std::collections::BTreeMap;
+
+use super::Thing;
+use crate::query::Tags;
+
+/// The section of ECS, each by its ARN. Tasks are not in it: the emulator does not show them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ecs {
+    pub(crate) clusters: BTreeMap<String, Cluster>,
+    pub(crate) task_definitions: BTreeMap<String, TaskDefinition>,
+    pub(crate) services: BTreeMap<String, Service>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Cluster {
+    pub(crate) name: String,
+    /// `ACTIVE` or `INACTIVE`.
+    pub(crate) status: String,
+    pub(crate) capacity_providers: Vec<String>,
+    pub(crate) tags: Tags,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct TaskDefinition {
+    pub(crate) family: String,
+    pub(crate) revision: i32,
+    /// `ACTIVE` or `INACTIVE`.
+    pub(crate) status: String,
+    pub(crate) task_role: Option<String>,
+    pub(crate) execution_role: Option<String>,
+    pub(crate) images: Vec<String>,
+    pub(crate) tags: Tags,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Service {
+    pub(crate) name: String,
+    /// ARN of its cluster.
+    pub(crate) cluster: String,
+    pub(crate) task_definition: String,
+    pub(crate) desired: i32,
+    /// `ACTIVE`, `DRAINING` or `INACTIVE`.
+    pub(crate) status: String,
+    pub(crate) launch_type: String,
+    pub(crate) tags: Tags,
+}
+
+impl Ecs {
+    pub(super) fn things<'a>(&'a self, all: &mut BTreeMap<&'a str, Thing<'a>>) {
+        for (arn, it) in &self.clusters {
+            let thing = Thing::new("ecs-cluster", &it.tags)
+                .with("name", it.name.as_str())
+                .with("capacity_providers", it.capacity_providers.clone())
+                .residue(it.status == "INACTIVE");
+            all.insert(arn, thing);
+        }
+        for (arn, it) in &self.task_definitions {
+            let thing = Thing::new("ecs-task-definition", &it.tags)
+                .with("name", format!("{}:{}", it.family, it.revision))
+                .with("task_role", it.task_role.clone())
+                .with("execution_role", it.execution_role.clone())
+                .with("images", it.images.clone())
+                .residue(it.status != "ACTIVE");
+            all.insert(arn, thing);
+        }
+        for (arn, it) in &self.services {
+            let thing = Thing::new("ecs-service", &it.tags)
+                .with("name", it.name.as_str())
+                .with("cluster", it.cluster.as_str())
+                .with("task_definition", it.task_definition.as_str())
+                .with("desired", it.desired)
+                .with("launch_type", it.launch_type.as_str())
+                .residue(it.status == "INACTIVE");
+            all.insert(arn, thing);
+        }
+    }
+}
