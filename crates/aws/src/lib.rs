@@ -6,7 +6,7 @@
 //! - [`tags`], [`calls`]: ownership, and the facts that all operations share.
 //! - [`document`]: policy documents, and when two of them say the same.
 //! - [`ids`]: ids as types, which the schemas carry.
-//! - [`provider`]: the account guard, and the sweep for what is left of a run.
+//! - [`provider`]: the account guard, and the sweep for what is left of a run; `sweep`, outside EC2.
 //! - [`ec2`] and the other services: the operations of one service in a folder, one file each.
 //! - `named`: what operations do alike on things that are addressed by name, which are most outside EC2.
 //!
@@ -28,6 +28,7 @@ pub mod kms;
 #[expect(dead_code, reason = "its first users follow")]
 mod named;
 pub mod provider;
+mod sweep;
 pub mod tags;
 #[cfg(test)]
 mod testing;
