@@ -103,6 +103,21 @@ where
     }
 }
 
+/// The error of one thing among several, out of a reply that was a success as a whole. Nothing
+/// happened to that thing, and AWS said so.
+#[must_use]
+pub fn item_error(call: Call<'_>, code: Option<&str>, message: &str) -> OpError {
+    let class = code.and_then(|c| class_of_code(call, c, message)).unwrap_or(ErrorClass::Permanent);
+    OpError {
+        class,
+        code: code.map(str::to_owned),
+        message: format!("`{}` for {} was refused: {}", call.name, call.about, shortened(message)),
+        service: Some(call.service().to_owned()),
+        request_id: None,
+        hint: hint(call, class, code),
+    }
+}
+
 /// Whether the service says that what the call named is not there.
 #[must_use]
 pub fn is_not_found(error: &OpError) -> bool {
@@ -135,7 +150,7 @@ where
             Some(e) if never_connected(e) => ErrorClass::Transient,
             _ => unknown,
         },
-        SdkError::ServiceError(_) => match (code.and_then(|c| class_of_code(call, c, error)), status) {
+        SdkError::ServiceError(_) => match (code.and_then(|c| class_of_code(call, c, &texts(error))), status) {
             (Some(class), _) => class,
             (None, Some(429)) => ErrorClass::Transient,
             (None, Some(500..)) => unknown,
@@ -145,11 +160,9 @@ where
     }
 }
 
-/// What the code alone says; `None`: it depends on the HTTP status.
-fn class_of_code<E>(call: Call<'_>, code: &str, error: &SdkError<E, HttpResponse>) -> Option<ErrorClass>
-where
-    E: Error + Send + Sync + 'static,
-{
+/// What the code says, and its text where AWS has one code for two things; `None`: it depends on the
+/// HTTP status.
+fn class_of_code(call: Call<'_>, code: &str, text: &str) -> Option<ErrorClass> {
     let class = match code {
         "RequestLimitExceeded"
         | "Throttling"
@@ -165,7 +178,7 @@ where
         | "TransactionInProgressException"
         | "ProvisionedThroughputExceededException" => ErrorClass::Transient,
         // Permissions are about specific things, identities are not: EC2 has one code for both.
-        "AuthFailure" if chain(error).any(|e| e.to_string().contains("Not authorized for")) => ErrorClass::Permanent,
+        "AuthFailure" if text.contains("Not authorized for") => ErrorClass::Permanent,
         "ExpiredToken"
         | "ExpiredTokenException"
         | "RequestExpired"
@@ -181,8 +194,11 @@ where
         // A principal that was made a moment ago is not seen everywhere yet. The code is that of every
         // fault of a document.
         "MalformedPolicyDocument" | "MalformedPolicyDocumentException" if call.just_made => {
-            let unseen = |e: &(dyn Error + 'static)| e.to_string().to_ascii_lowercase().contains("invalid principal");
-            if chain(error).any(unseen) { ErrorClass::Busy } else { ErrorClass::Permanent }
+            if text.to_ascii_lowercase().contains("invalid principal") {
+                ErrorClass::Busy
+            } else {
+                ErrorClass::Permanent
+            }
         }
         "DependencyViolation"
         | "EntityTemporarilyUnmodifiable"
@@ -190,7 +206,9 @@ where
         | "OperationInProgress"
         | "ConcurrentModification"
         | "ConcurrentModificationException"
-        | "OperationAborted" => ErrorClass::Busy,
+        | "OperationAborted"
+        | "OperationAbortedException"
+        | "UpdateInProgressException" => ErrorClass::Busy,
         "InvalidSubnet.Conflict"
         | "Resource.AlreadyAssociated"
         | "IdempotentParameterMismatch"
@@ -199,11 +217,18 @@ where
         _ if code.starts_with("DeleteConflict") || code.contains("ResourceInUse") || code.ends_with(".InUse") => {
             ErrorClass::Busy
         }
+        // `ClusterContainsTasksException` of ECS, and its sisters: what is in it goes away first.
+        _ if code.starts_with("ClusterContains") => ErrorClass::Busy,
         _ if is_wrong_state(code) => ErrorClass::Busy,
         _ if code_is_not_found(code) && call.just_made => ErrorClass::Busy,
         _ => return None,
     };
     Some(class)
+}
+
+/// All that an error says, cause by cause.
+fn texts(error: &(dyn Error + 'static)) -> String {
+    chain(error).map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 fn already_exists(call: Call<'_>) -> ErrorClass {
@@ -331,6 +356,15 @@ mod tests {
             (400, "IncorrectInstanceState", Busy, Busy),
             (400, "InvalidDBInstanceState", Busy, Busy),
             (400, "InvalidDBClusterStateFault", Busy, Busy),
+            (400, "OperationAbortedException", Busy, Busy),
+            (400, "UpdateInProgressException", Busy, Busy),
+            (400, "ClusterContainsServicesException", Busy, Busy),
+            (400, "ClusterContainsTasksException", Busy, Busy),
+            (400, "ClusterContainsContainerInstancesException", Busy, Busy),
+            (400, "RepositoryAlreadyExistsException", Permanent, AlreadyExists),
+            (400, "ResourceAlreadyExistsException", Permanent, AlreadyExists),
+            (400, "RepositoryNotEmptyException", Permanent, Permanent),
+            (500, "ServerException", Transient, Ambiguous),
             (400, "InvalidGroup.Duplicate", Permanent, AlreadyExists),
             (400, "InvalidPermission.Duplicate", Permanent, AlreadyExists),
             (400, "InvalidSubnet.Conflict", Permanent, AlreadyExists),
@@ -345,11 +379,29 @@ mod tests {
             (403, "AccessDenied", Permanent, Permanent),
             (400, "InvalidVpcID.NotFound", Permanent, Permanent),
             (400, "VpcLimitExceeded", Permanent, Permanent),
+            (400, "InvalidIPAddress.InUse", Busy, Busy),
+            (400, "RouteAlreadyExists", Permanent, AlreadyExists),
+            (400, "NatGatewayNotFound", Permanent, Permanent),
             (400, "InvalidParameterValue", Permanent, Permanent),
         ] {
             assert_eq!(op_error(READ, service(status, Some(code), "x")).class, on_read, "{code} of a read");
             assert_eq!(op_error(WRITE, service(status, Some(code), "x")).class, on_write, "{code} of a write");
         }
+    }
+
+    #[test]
+    fn one_of_several_things_has_an_error_of_its_own() {
+        let item = |call, code| item_error(call, code, "The endpoint 'vpce-1' does not exist.");
+        let gone = item(WRITE, Some("InvalidVpcEndpoint.NotFound"));
+        assert!(is_not_found(&gone) && gone.class == ErrorClass::Permanent);
+        assert_eq!(
+            gone.to_string(),
+            "`ec2:CreateVpc` for VPC 10.0.0.0/16 was refused: The endpoint 'vpce-1' does not exist (InvalidVpcEndpoint.NotFound)"
+        );
+        assert_eq!(item(WRITE.just_made(), Some("InvalidVpcEndpoint.NotFound")).class, ErrorClass::Busy);
+        assert_eq!(item(WRITE, Some("DependencyViolation")).class, ErrorClass::Busy);
+        assert_eq!(item(WRITE, Some("RequestLimitExceeded")).class, ErrorClass::Transient);
+        assert_eq!(item(WRITE, None).class, ErrorClass::Permanent);
     }
 
     #[test]

@@ -130,6 +130,12 @@ ids! {
     RouteTableAssociationId, "rtbassoc-";
     /// A VPC endpoint, `vpce-0a1b2c3d4e5f60718`.
     VpcEndpointId, "vpce-";
+    /// A transit gateway, `tgw-0a1b2c3d4e5f60718`.
+    TransitGatewayId, "tgw-";
+    /// A peering of two VPCs, `pcx-0a1b2c3d4e5f60718`.
+    VpcPeeringConnectionId, "pcx-";
+    /// A gateway that lets IPv6 traffic out only, `eigw-0a1b2c3d4e5f60718`.
+    EgressOnlyInternetGatewayId, "eigw-";
 }
 
 arns! {

@@ -102,7 +102,7 @@ impl AwsProvider {
 const NO_VPC: &str = "vpc-00000000000000000";
 
 impl Provider for AwsProvider {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "aws"
     }
 

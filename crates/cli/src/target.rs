@@ -19,7 +19,7 @@ use crate::host::{self, SystemClock};
 use crate::sandbox::{Info, Sandbox};
 
 /// The prefix of ownership tags.
-const TAG_PREFIX: &str = "switchback";
+pub(crate) const TAG_PREFIX: &str = "switchback";
 
 /// The endpoint that a new run remembers. Starts the sandbox where it is wanted and none is up.
 pub(crate) fn choose(app: &App, place: &Place) -> CommandResult<(Endpoint, Option<Info>)> {

@@ -30,8 +30,13 @@ pub(crate) struct Notes {
     pub(crate) facts: BTreeMap<String, BTreeMap<&'static str, Value>>,
     /// By service, action and token.
     pub(crate) replays: BTreeMap<(Service, String, String), Replay>,
+    /// A number that a resource has: of its own, where another one of that name must have another; or the highest that
+    /// was given out inside of it, such as to a version of a policy.
+    pub(crate) numbers: BTreeMap<String, u32>,
     /// How many sessions were given out.
     pub(crate) sessions: u32,
+    /// How many things got an id that is counted here.
+    made: u32,
     next_rule: u32,
 }
 
@@ -81,7 +86,7 @@ impl Answer {
 impl Notes {
     /// None yet; ids are counted from here on.
     pub(crate) fn starting_at(first_id: u32) -> Self {
-        Self { next_rule: first_id, ..Self::default() }
+        Self { next_rule: first_id, made: first_id, ..Self::default() }
     }
 
     /// Gives new rules an id, and forgets what is gone. `is_default` is for rules that are seen for the first time.
@@ -100,6 +105,13 @@ impl Notes {
         self.gone.retain(|id, _| exists(id));
         self.facts.retain(|id, _| exists(id));
         self.flags.retain(|(id, _)| exists(id));
+        self.numbers.retain(|id, _| exists(id));
+    }
+
+    /// A number that nothing else in this place has or had.
+    pub(crate) fn next_number(&mut self) -> u32 {
+        self.made = self.made.wrapping_add(1);
+        self.made
     }
 
     /// What comes to its end first, when its time has come.
@@ -111,6 +123,12 @@ impl Notes {
     /// Whether a name cannot be used yet.
     pub(crate) fn is_blocked(&self, name: &str, now: Moment) -> bool {
         self.blocked.get(name).is_some_and(|until| now < *until)
+    }
+
+    /// Gives a new resource its number.
+    pub(crate) fn number(&mut self, id: &str) {
+        let number = self.next_number();
+        self.numbers.insert(id.to_owned(), number);
     }
 
     /// An attribute that the emulator forgets.
@@ -151,6 +169,6 @@ impl Notes {
 
     /// Nothing, but ids go on counting.
     pub(crate) fn cleared(&self) -> Self {
-        Self { next_rule: self.next_rule, sessions: self.sessions, ..Self::default() }
+        Self { next_rule: self.next_rule, sessions: self.sessions, made: self.made, ..Self::default() }
     }
 }

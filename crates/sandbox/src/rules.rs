@@ -238,6 +238,10 @@ impl Desk<'_> {
     async fn finish(&mut self, id: &str) -> Result<(), Refusal> {
         match self.service {
             Service::Ec2 => ec2::finish(self, id).await,
+            Service::Rds => rds::finish(self, id).await,
+            Service::Kms => kms::finish(self, id).await,
+            Service::SecretsManager => secrets::finish(self, id).await,
+            Service::Ecs => ecs::finish(self, id),
             service => Err(Refusal::internal(format!("The sandbox does not know how {id} of {} ends", service.name()))),
         }
     }

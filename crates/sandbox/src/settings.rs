@@ -32,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) settle: Duration,
     /// How long what is slow in AWS takes: databases, NAT gateways, endpoints. As long as `settle` by default.
     pub(crate) slow: Option<Duration>,
+    /// Whether a role that was made just now cannot be read for as long as `settle`.
+    pub(crate) iam_lag: bool,
     pub(crate) quotas: Quotas,
 }
 
@@ -42,6 +44,7 @@ impl Default for Settings {
             region: DEFAULT_REGION.to_owned(),
             settle: Duration::from_millis(50),
             slow: None,
+            iam_lag: false,
             quotas: Quotas::default(),
         }
     }

@@ -2,16 +2,17 @@
 //! something is gone.
 //!
 //! Everything is looked up by filters, never by the parameter for ids: what is not there is then an
-//! empty list instead of an error, and one id that is gone does not hide the others. The resources
-//! here have no state in which they are listed although they are gone (as instances have); one that
-//! is listed exists.
+//! empty list instead of an error, and one id that is gone does not hide the others. Most of what is
+//! listed exists; what is listed although it is gone, or on its way out, says so by its [`Presence`].
 
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::time::Duration;
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{
-    Filter, InternetGateway, ResourceType, SecurityGroup, SecurityGroupRule, Subnet, Tag, TagDescription, Vpc,
+    Address, Filter, InternetGateway, NatGateway, NatGatewayState, ResourceType, RouteTable, SecurityGroup,
+    SecurityGroupRule, Subnet, Tag, TagDescription, Vpc, VpcEndpoint,
 };
 use switchback_engine::{Cx, Verdict};
 use switchback_model::record::Leftover;
@@ -26,6 +27,17 @@ use crate::errors::{Call, is_not_found, op_error};
 /// How many values a filter may have.
 const MOST_VALUES: usize = 200;
 
+/// What a state says about whether the thing is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// It is there.
+    There,
+    /// There is no way back from this state: it goes away by itself and serves nobody meanwhile.
+    Leaving,
+    /// It is listed for a while although it is gone.
+    Gone,
+}
+
 /// A type of EC2 resource that is taggable and can be listed.
 pub(super) trait Resource: Sized + Send + Sync {
     /// In words: `VPC`.
@@ -39,15 +51,20 @@ pub(super) trait Resource: Sized + Send + Sync {
     fn id(&self) -> &str;
     /// Its tags.
     fn tags(&self) -> &[Tag];
-    /// All that match every filter, page by page.
+    /// Whether it is there.
+    fn presence(&self) -> Presence {
+        Presence::There
+    }
+    /// All that match every filter, page by page; also those that are gone and still listed.
     fn list(ec2: &Client, filters: Vec<Filter>) -> impl Future<Output = OpResult<Vec<Self>>> + Send;
 }
 
 macro_rules! resources {
-    ($($type:ident, $what:literal, $id_filter:literal, $id:ident, $describe:ident, $call:literal;)*) => {
+    ($($type:ident as $resource_type:ident, $what:literal, $id_filter:literal, $id:ident,
+        $describe:ident.$set_filters:ident, $call:literal $(, $presence:ident)?;)*) => {
         $(impl Resource for $type {
             const WHAT: &'static str = $what;
-            const TYPE: ResourceType = ResourceType::$type;
+            const TYPE: ResourceType = ResourceType::$resource_type;
             const ID_FILTER: &'static str = $id_filter;
 
             fn id(&self) -> &str {
@@ -58,9 +75,13 @@ macro_rules! resources {
                 self.tags()
             }
 
+            $(fn presence(&self) -> Presence {
+                $presence(self)
+            })?
+
             async fn list(ec2: &Client, filters: Vec<Filter>) -> OpResult<Vec<Self>> {
                 let about = described(&filters);
-                let pages = ec2.$describe().set_filters(Some(filters)).into_paginator().items().send();
+                let pages = ec2.$describe().$set_filters(Some(filters)).into_paginator().items().send();
                 pages.try_collect().await.map_err(|e| op_error(Call::new($call, &about), e))
             }
         })*
@@ -68,13 +89,60 @@ macro_rules! resources {
 }
 
 resources! {
-    Vpc, "VPC", "vpc-id", vpc_id, describe_vpcs, "ec2:DescribeVpcs";
-    Subnet, "subnet", "subnet-id", subnet_id, describe_subnets, "ec2:DescribeSubnets";
-    InternetGateway, "internet gateway", "internet-gateway-id", internet_gateway_id, describe_internet_gateways,
-        "ec2:DescribeInternetGateways";
-    SecurityGroup, "security group", "group-id", group_id, describe_security_groups, "ec2:DescribeSecurityGroups";
-    SecurityGroupRule, "security group rule", "security-group-rule-id", security_group_rule_id,
-        describe_security_group_rules, "ec2:DescribeSecurityGroupRules";
+    Vpc as Vpc, "VPC", "vpc-id", vpc_id, describe_vpcs.set_filters, "ec2:DescribeVpcs";
+    Subnet as Subnet, "subnet", "subnet-id", subnet_id, describe_subnets.set_filters, "ec2:DescribeSubnets";
+    InternetGateway as InternetGateway, "internet gateway", "internet-gateway-id", internet_gateway_id,
+        describe_internet_gateways.set_filters, "ec2:DescribeInternetGateways";
+    NatGateway as Natgateway, "NAT gateway", "nat-gateway-id", nat_gateway_id, describe_nat_gateways.set_filter,
+        "ec2:DescribeNatGateways", nat_gateway_presence;
+    RouteTable as RouteTable, "route table", "route-table-id", route_table_id, describe_route_tables.set_filters,
+        "ec2:DescribeRouteTables";
+    SecurityGroup as SecurityGroup, "security group", "group-id", group_id, describe_security_groups.set_filters,
+        "ec2:DescribeSecurityGroups";
+    SecurityGroupRule as SecurityGroupRule, "security group rule", "security-group-rule-id", security_group_rule_id,
+        describe_security_group_rules.set_filters, "ec2:DescribeSecurityGroupRules";
+    VpcEndpoint as VpcEndpoint, "VPC endpoint", "vpc-endpoint-id", vpc_endpoint_id, describe_vpc_endpoints.set_filters,
+        "ec2:DescribeVpcEndpoints", vpc_endpoint_presence;
+}
+
+/// The one list without pages.
+impl Resource for Address {
+    const WHAT: &'static str = "elastic IP address";
+    const TYPE: ResourceType = ResourceType::ElasticIp;
+    const ID_FILTER: &'static str = "allocation-id";
+
+    fn id(&self) -> &str {
+        self.allocation_id().unwrap_or_default()
+    }
+
+    fn tags(&self) -> &[Tag] {
+        self.tags()
+    }
+
+    async fn list(ec2: &Client, filters: Vec<Filter>) -> OpResult<Vec<Self>> {
+        let about = described(&filters);
+        let reply = ec2.describe_addresses().set_filters(Some(filters)).send().await;
+        let reply = reply.map_err(|e| op_error(Call::new("ec2:DescribeAddresses", &about), e))?;
+        Ok(reply.addresses.unwrap_or_default())
+    }
+}
+
+/// A failed one is deleted by AWS within the hour; a deleted one is listed for about as long.
+fn nat_gateway_presence(gateway: &NatGateway) -> Presence {
+    match gateway.state() {
+        Some(NatGatewayState::Deleted) => Presence::Gone,
+        Some(NatGatewayState::Deleting | NatGatewayState::Failed) => Presence::Leaving,
+        _ => Presence::There,
+    }
+}
+
+fn vpc_endpoint_presence(endpoint: &VpcEndpoint) -> Presence {
+    // AWS answers in lower case and the SDK's constants are in upper case.
+    match endpoint.state().map(|s| s.as_str().to_ascii_lowercase()).as_deref() {
+        Some("deleted") => Presence::Gone,
+        Some("deleting") => Presence::Leaving,
+        _ => Presence::There,
+    }
 }
 
 /// Filters in words, for messages.
@@ -83,9 +151,11 @@ fn described(filters: &[Filter]) -> String {
     filters.iter().map(one).collect::<Vec<_>>().join(" ")
 }
 
-/// All that match.
+/// All that match and are not gone.
 pub(super) async fn list<R: Resource>(cx: &Cx, filters: Vec<Filter>) -> OpResult<Vec<R>> {
-    R::list(&client(cx)?, filters).await
+    let mut found = R::list(&client(cx)?, filters).await?;
+    found.retain(|r| r.presence() != Presence::Gone);
+    Ok(found)
 }
 
 /// The one with that id.
@@ -94,13 +164,13 @@ pub(super) async fn by_id<R: Resource>(cx: &Cx, id: &str) -> OpResult<Option<R>>
     Ok(found.into_iter().find(|r| r.id() == id))
 }
 
-/// What this step made in this generation, by its tags.
+/// What this step made in this generation, by its tags. What is leaving is no longer what it made.
 ///
 /// # Errors
 /// Class `Permanent` when there is more than one: which of them is the step's, a person must say.
 pub(super) async fn by_ownership<R: Resource>(cx: &Cx) -> OpResult<Option<R>> {
     let mut found = list::<R>(cx, tags::filters(cx)).await?;
-    found.retain(|r| tags::are_of_step(cx, r.tags()));
+    found.retain(|r| tags::are_of_step(cx, r.tags()) && r.presence() == Presence::There);
     if found.len() > 1 {
         let ids: Vec<_> = found.iter().map(R::id).collect();
         return Err(OpError::permanent(format!(
@@ -140,14 +210,60 @@ pub(super) async fn wait_until<R: Resource, T: Send>(
     what: &str,
     ready: impl Fn(&R) -> Option<T> + Send + Sync,
 ) -> OpResult<T> {
-    let look = || async { Ok(by_id::<R>(cx, id).await?.and_then(|r| ready(&r))) };
-    cx.wait_for(&format!("waiting until {id} is {what}"), POLL, look).await
+    watch_until(cx, id, what, POLL, |r: &R| Ok(ready(r))).await
 }
 
-/// Waits until it is no longer listed.
+/// Like [`wait_until`], where it can also come into a state that ends the wait with an error; that it
+/// is gone is such a state. `poll` is the first pause; they grow to sixteen times it.
+///
+/// # Errors
+/// What `ready` returns, and those of the wait.
+pub(super) async fn watch_until<R: Resource, T: Send>(
+    cx: &Cx,
+    id: &str,
+    what: &str,
+    poll: Duration,
+    ready: impl Fn(&R) -> OpResult<Option<T>> + Send + Sync,
+) -> OpResult<T> {
+    let look = || async {
+        let found = R::list(&client(cx)?, vec![tags::filter(R::ID_FILTER, id)]).await?;
+        found.iter().find(|r| r.id() == id).map_or(Ok(None), &ready)
+    };
+    cx.wait_for(&format!("waiting until {id} is {what}"), poll, look).await
+}
+
+/// Waits until it is no longer there.
 pub(super) async fn wait_until_gone<R: Resource>(cx: &Cx, id: &str) -> OpResult<()> {
     let look = || async { Ok(by_id::<R>(cx, id).await?.is_none().then_some(())) };
     cx.wait_for(&format!("waiting until {id} is gone"), POLL, look).await
+}
+
+/// Before a thing is deleted: nothing of others may hang on it. What this run hung there is gone by
+/// now, but reads may lag behind, so what `hanging` names is believed only after the quiet period.
+///
+/// # Errors
+/// Class `Drift` with what hangs there.
+pub(super) async fn refuse_hanging<F, Fut>(cx: &Cx, id: &str, hanging: F) -> OpResult<()>
+where
+    F: Fn() -> Fut + Send + Sync,
+    Fut: Future<Output = OpResult<Vec<String>>> + Send,
+{
+    let patience = Instant::now() + cx.get::<AwsContext>()?.quiet();
+    let look = || async {
+        let there = hanging().await?;
+        Ok((there.is_empty() || Instant::now() >= patience).then_some(there))
+    };
+    let there = cx.wait_for(&format!("waiting until nothing hangs on {id}"), POLL, look).await?;
+    if there.is_empty() {
+        return Ok(());
+    }
+    Err(OpError::drift(format!("{id} is used by what this run did not make: {}", there.join(", ")))
+        .with_hint("take it away, and `switchback unwind` again"))
+}
+
+/// Whether this run made the thing of that id, in whichever step: one end of a strong proof.
+pub(super) async fn is_of_run<R: Resource>(cx: &Cx, id: &str) -> OpResult<bool> {
+    Ok(by_id::<R>(cx, id).await?.is_some_and(|r| tags::are_of_run(cx, r.tags())))
 }
 
 /// What `verify` of a created thing looks at: the one on record, or else the one with our tags.
@@ -205,8 +321,12 @@ pub async fn sweep(ec2: &Client, prefix: &str, run: RunId) -> OpResult<Vec<Lefto
         gone::<Vpc>(ec2, &tagged).await?,
         gone::<Subnet>(ec2, &tagged).await?,
         gone::<InternetGateway>(ec2, &tagged).await?,
+        gone::<Address>(ec2, &tagged).await?,
+        gone::<NatGateway>(ec2, &tagged).await?,
+        gone::<RouteTable>(ec2, &tagged).await?,
         gone::<SecurityGroup>(ec2, &tagged).await?,
         gone::<SecurityGroupRule>(ec2, &tagged).await?,
+        gone::<VpcEndpoint>(ec2, &tagged).await?,
     ]
     .concat();
     let value = |of: &[TagDescription], id: &str| {
@@ -219,13 +339,14 @@ pub async fn sweep(ec2: &Client, prefix: &str, run: RunId) -> OpResult<Vec<Lefto
             id: id.to_owned(),
             step: value(&steps, id).unwrap_or_default(),
             generation: value(&generations, id).and_then(|g| g.parse().ok()).unwrap_or_default(),
+            target: None,
         })
     });
     Ok(left.collect())
 }
 
 /// A filter that any of these values passes.
-fn any(name: &str, values: &[&str]) -> Filter {
+pub(super) fn any(name: &str, values: &[&str]) -> Filter {
     let values = values.iter().map(|v| (*v).to_owned()).collect();
     Filter::builder().name(name).set_values(Some(values)).build()
 }
@@ -242,7 +363,8 @@ async fn gone<R: Resource>(ec2: &Client, tagged: &[TagDescription]) -> OpResult<
     let ids: Vec<&str> = of_type.filter_map(TagDescription::resource_id).collect();
     let mut gone = Vec::new();
     for ids in ids.chunks(MOST_VALUES) {
-        let there = R::list(ec2, vec![any(R::ID_FILTER, ids)]).await?;
+        let mut there = R::list(ec2, vec![any(R::ID_FILTER, ids)]).await?;
+        there.retain(|r| r.presence() != Presence::Gone);
         gone.extend(ids.iter().filter(|id| !there.iter().any(|r| r.id() == **id)).map(|id| (*id).to_owned()));
     }
     Ok(gone)

@@ -28,7 +28,7 @@ const LONGEST: usize = 6144;
 /// What IAM calls the version that a policy is made with.
 const FIRST_VERSION: &str = "v1";
 
-/// The parameters.
+/// A managed IAM policy.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {

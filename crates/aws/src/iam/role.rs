@@ -28,7 +28,7 @@ use crate::tags::Tags;
 /// The longest trust policy that an account's quota can be raised to.
 const LONGEST_TRUST: usize = 4096;
 
-/// The parameters.
+/// An IAM role, without permissions.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {

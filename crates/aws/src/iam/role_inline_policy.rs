@@ -25,7 +25,7 @@ use crate::named::{self, POLL};
 /// The longest that the inline policies of a role are together.
 const LONGEST: usize = 10_240;
 
-/// The parameters.
+/// A policy inside of a role.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {

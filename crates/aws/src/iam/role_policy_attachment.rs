@@ -21,7 +21,7 @@ use crate::errors::{Call, found, op_error};
 use crate::ids::{PolicyArn, RoleName};
 use crate::named::{self, POLL};
 
-/// The parameters.
+/// A managed policy on a role.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {

@@ -25,7 +25,7 @@ use crate::tags;
 /// What every alias begins with.
 const PREFIX: &str = "alias/";
 
-/// The parameters.
+/// A name of a KMS key.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {

@@ -24,6 +24,12 @@ pub(crate) struct Key {
     pub(crate) usage: String,
     /// Such as `Enabled` or `PendingDeletion`.
     pub(crate) state: String,
+    /// Where its material comes from: `AWS_KMS`.
+    pub(crate) origin: String,
+    /// In seconds since 1970.
+    pub(crate) created: i64,
+    /// When it will be deleted, in seconds since 1970.
+    pub(crate) deletion: Option<i64>,
     pub(crate) rotates: bool,
     pub(crate) multi_region: bool,
     /// AWS made it for one of its services.

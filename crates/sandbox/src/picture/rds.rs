@@ -43,12 +43,19 @@ pub(crate) struct Cluster {
     pub(crate) subnet_group: Option<String>,
     pub(crate) groups: Vec<String>,
     pub(crate) parameter_group: Option<String>,
+    pub(crate) database: Option<String>,
+    pub(crate) master: Option<String>,
+    pub(crate) port: Option<i32>,
+    /// As AWS writes it.
+    pub(crate) created: Option<String>,
     /// Identifiers of its instances.
     pub(crate) members: Vec<String>,
     pub(crate) deletion_protection: bool,
     pub(crate) encrypted: bool,
     pub(crate) key: Option<String>,
     pub(crate) backup_days: i32,
+    /// Its tags go to its final snapshot.
+    pub(crate) copy_tags: bool,
     pub(crate) tags: Tags,
 }
 
@@ -62,6 +69,28 @@ pub(crate) struct Instance {
     pub(crate) subnet_group: Option<String>,
     pub(crate) groups: Vec<String>,
     pub(crate) parameter_groups: Vec<String>,
+    pub(crate) database: Option<String>,
+    pub(crate) master: Option<String>,
+    pub(crate) port: Option<i32>,
+    pub(crate) zone: Option<String>,
+    pub(crate) multi_az: bool,
+    pub(crate) public: bool,
+    /// In GiB.
+    pub(crate) storage: i32,
+    pub(crate) storage_type: Option<String>,
+    pub(crate) iops: Option<i32>,
+    pub(crate) encrypted: bool,
+    pub(crate) key: Option<String>,
+    pub(crate) backup_days: i32,
+    pub(crate) minor_upgrades: bool,
+    /// Its tags go to its final snapshot.
+    pub(crate) copy_tags: bool,
+    /// Seconds between two samples; 0 is off.
+    pub(crate) monitoring: Option<i32>,
+    pub(crate) insights: bool,
+    pub(crate) certificate: Option<String>,
+    /// As AWS writes it.
+    pub(crate) created: Option<String>,
     pub(crate) deletion_protection: bool,
     pub(crate) tags: Tags,
 }
@@ -71,6 +100,16 @@ pub(crate) struct Snapshot {
     pub(crate) arn: String,
     /// The cluster or instance that it was taken of.
     pub(crate) of: String,
+    pub(crate) engine: String,
+    pub(crate) engine_version: Option<String>,
+    pub(crate) master: Option<String>,
+    pub(crate) port: Option<i32>,
+    /// In GiB.
+    pub(crate) storage: i32,
+    /// What it is encrypted with, if it is.
+    pub(crate) key: Option<String>,
+    /// As AWS writes it.
+    pub(crate) created: Option<String>,
     pub(crate) tags: Tags,
 }
 
@@ -112,7 +151,11 @@ impl Rds {
                 .with("subnet_group", it.subnet_group.clone())
                 .with("groups", it.groups.clone())
                 .with("parameter_group", it.parameter_group.clone())
+                .with("database", it.database.clone())
+                .with("master", it.master.clone())
+                .with("port", it.port)
                 .with("members", it.members.clone())
+                .with("copy_tags", it.copy_tags)
                 .with("deletion_protection", it.deletion_protection)
                 .with("encrypted", it.encrypted)
                 .with("key", it.key.clone())
@@ -129,6 +172,17 @@ impl Rds {
                 .with("subnet_group", it.subnet_group.clone())
                 .with("groups", it.groups.clone())
                 .with("parameter_groups", it.parameter_groups.clone())
+                .with("database", it.database.clone())
+                .with("master", it.master.clone())
+                .with("port", it.port)
+                .with("zone", it.zone.clone())
+                .with("multi_az", it.multi_az)
+                .with("public", it.public)
+                .with("storage", it.storage)
+                .with("storage_type", it.storage_type.clone())
+                .with("encrypted", it.encrypted)
+                .with("key", it.key.clone())
+                .with("backup_days", it.backup_days)
                 .with("deletion_protection", it.deletion_protection);
             all.insert(&it.arn, thing);
         }
