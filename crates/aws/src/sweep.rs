@@ -74,6 +74,7 @@ pub(crate) async fn sweep(context: &AwsContext, calls: &CallLog, prefix: &str, r
             id: text.to_owned(),
             step: value("step").cloned().unwrap_or_default(),
             generation: value("generation").and_then(|g| g.parse().ok()).unwrap_or_default(),
+            target: None,
         });
     }
     Ok(left)
