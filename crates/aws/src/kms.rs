@@ -13,6 +13,8 @@ use switchback_model::OpResult;
 
 use crate::context::AwsContext;
 
+pub(crate) use resource::waits_for_deletion;
+
 /// The client of the step.
 fn client(cx: &Cx) -> OpResult<aws_sdk_kms::Client> {
     Ok(cx.get::<AwsContext>()?.kms(cx))

@@ -7,7 +7,7 @@
 //! - [`document`]: policy documents, and when two of them say the same.
 //! - [`ids`]: ids as types, which the schemas carry.
 //! - [`secret`]: the value of a secret input out of Secrets Manager.
-//! - [`provider`]: the account guard, and the sweep for what is left of a run.
+//! - [`provider`]: the account guard, and the sweep for what is left of a run; `sweep`, outside EC2.
 //! - [`ec2`] and the other services: the operations of one service in a folder, one file each.
 //! - `asked`: settings that were read back, compared in what was asked for.
 //! - `named`: what operations do alike on things that are addressed by name, which are most outside EC2.
@@ -35,6 +35,7 @@ mod named;
 pub mod provider;
 pub mod rds;
 pub mod secret;
+mod sweep;
 pub mod tags;
 #[cfg(test)]
 mod testing;

@@ -13,6 +13,7 @@ use crate::context::AwsContext;
 use crate::ec2;
 use crate::ec2::subnet::Subnet;
 use crate::errors::{Call, LOGIN, op_error};
+use crate::sweep;
 
 /// AWS, as the target of one plan.
 #[derive(Debug, Clone)]
@@ -22,6 +23,7 @@ pub struct AwsProvider {
     account: String,
     tag_prefix: String,
     makes_subnets: bool,
+    beyond_ec2: bool,
 }
 
 impl AwsProvider {
@@ -35,6 +37,7 @@ impl AwsProvider {
             account: account.into(),
             tag_prefix: tag_prefix.into(),
             makes_subnets: false,
+            beyond_ec2: true,
         }
     }
 
@@ -42,6 +45,15 @@ impl AwsProvider {
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
+        self
+    }
+
+    /// Sweeps only where this plan can have left anything: a caller who may use EC2 and nothing else
+    /// needs no permission to list the rest.
+    #[must_use]
+    pub fn sweeping_for(mut self, plan: &Plan) -> Self {
+        let listed_elsewhere = |op: &str| ["aws.ec2.", "aws.iam."].iter().any(|service| op.starts_with(service));
+        self.beyond_ec2 = plan.steps.iter().any(|step| step.op.starts_with("aws.") && !listed_elsewhere(&step.op));
         self
     }
 
@@ -139,7 +151,15 @@ impl Provider for AwsProvider {
 
     fn sweep(&self, run: RunId, calls: CallLog) -> BoxFuture<'_, OpResult<Vec<Leftover>>> {
         Box::pin(async move {
-            let mut left = ec2::sweep(&self.context.ec2_of_no_step(calls), &self.tag_prefix, run).await?;
+            let mut left = ec2::sweep(&self.context.ec2_of_no_step(calls.clone()), &self.tag_prefix, run).await?;
+            if self.beyond_ec2 {
+                match sweep::sweep(&self.context, &calls, &self.tag_prefix, run).await {
+                    Ok(more) => left.extend(more),
+                    // What is known to be left is said first; the next sweep meets the error again.
+                    Err(_) if !left.is_empty() => {}
+                    Err(e) => return Err(e),
+                }
+            }
             left.iter_mut().for_each(|l| l.target = self.target().map(str::to_owned));
             Ok(left)
         })
@@ -164,6 +184,34 @@ mod tests {
     async fn provider(account: &str, script: &Script, makes_subnets: bool) -> AwsProvider {
         let context = AwsContext::new(script.config()).await;
         AwsProvider { makes_subnets, ..AwsProvider::new(context, account, "switchback") }
+    }
+
+    /// The replies of EC2 to a sweep that finds an image. Its type has no list here.
+    fn an_image() -> Vec<Answer> {
+        let tags = |key: &str, value: &str| {
+            let text = format!(
+                "<DescribeTagsResponse><tagSet><item><resourceId>ami-1</resourceId><resourceType>image</resourceType>\
+                 <key>switchback:{key}</key><value>{value}</value></item></tagSet></DescribeTagsResponse>"
+            );
+            Answer::Reply(200, text.leak())
+        };
+        vec![tags("run", "x"), tags("step", "a"), tags("generation", "1")]
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_may_not_be_listed_hides_nothing_that_is_known() {
+        let denied = Answer::Reply(400, r#"{"__type":"AccessDeniedException","message":"no"}"#);
+        let nothing = Answer::Reply(200, "<DescribeTagsResponse><tagSet/></DescribeTagsResponse>");
+        let run = RunId::new(uuid::Uuid::from_u128(7));
+        let script = Script::new(an_image().into_iter().chain([denied.clone()]));
+        let left = provider("123456789012", &script, false).await.sweep(run, no_log()).await.unwrap();
+        assert_eq!((left.len(), script.requests()), (1, 4));
+        let script = Script::new([nothing.clone(), denied]);
+        let error = provider("123456789012", &script, false).await.sweep(run, no_log()).await.unwrap_err();
+        assert_eq!(error.hint.as_deref(), Some("the caller needs the IAM action `tag:GetResources`"));
+        let script = Script::new([nothing]);
+        let only_ec2 = AwsProvider { beyond_ec2: false, ..provider("123456789012", &script, false).await };
+        assert!(only_ec2.sweep(run, no_log()).await.unwrap().is_empty());
     }
 
     #[tokio::test(start_paused = true)]

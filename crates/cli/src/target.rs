@@ -76,7 +76,7 @@ pub(crate) async fn environment(
             config
         };
         let context = AwsContext::new(config).await;
-        let provider = AwsProvider::new(context.clone(), target.account.clone(), TAG_PREFIX);
+        let provider = AwsProvider::new(context.clone(), target.account.clone(), TAG_PREFIX).sweeping_for(plan);
         env.providers.push(Arc::new(match purpose {
             Purpose::Begin => provider.for_plan(plan),
             Purpose::GoOn => provider,

@@ -38,7 +38,7 @@ impl Named for Key {
 }
 
 /// Whether it serves nobody any more. It can be brought back, by a person.
-pub(super) fn waits_for_deletion(key: &KeyMetadata) -> bool {
+pub(crate) fn waits_for_deletion(key: &KeyMetadata) -> bool {
     matches!(key.key_state(), Some(KeyState::PendingDeletion | KeyState::PendingReplicaDeletion))
 }
 
