@@ -55,13 +55,18 @@ impl CxSink for Watch {
 
 /// A step's context, and what it is watched by.
 pub(crate) async fn watched(step: &str, config: AwsConfig) -> (Cx, Arc<Watch>) {
+    knowing(step, config, Secrets::none()).await
+}
+
+/// The same, of a process that was given those secrets.
+pub(crate) async fn knowing(step: &str, config: AwsConfig, secrets: Secrets) -> (Cx, Arc<Watch>) {
     let watch = Arc::new(Watch::default());
     let run = RunCx {
         run: RunId::new(uuid::Uuid::from_u128(7)),
         tag_prefix: "switchback".into(),
         clock: watch.clone(),
         contexts: Contexts::new().with(AwsContext::new(config).await),
-        secrets: Secrets::none(),
+        secrets,
         fence: watch.clone(),
         sink: watch.clone(),
         control: Control::new(),

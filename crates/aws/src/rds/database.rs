@@ -59,9 +59,10 @@ fn is_dead_end(status: &str) -> bool {
 ///
 /// # Errors
 /// Class `Permanent` when it will not be.
-pub(super) fn is_available(status: &str) -> OpResult<bool> {
+pub(super) fn is_available<D: Database>(name: &str, db: &D) -> OpResult<bool> {
+    let status = db.status();
     if is_dead_end(status) {
-        return Err(OpError::permanent(format!("it is `{status}`, and will not be `available`"))
+        return Err(OpError::permanent(format!("{} `{name}` is `{status}`, and will not be `available`", D::WHAT))
             .with_hint("the events of the database in the RDS console say why"));
     }
     Ok(status == "available")
@@ -508,7 +509,13 @@ mod tests {
 
     #[test]
     fn states_have_their_meaning() {
+        let is_available = |status: &str| {
+            let there = aws_sdk_rds::types::DbCluster::builder().status(status).build();
+            super::is_available("app", &Cluster::new(there))
+        };
         assert_eq!(is_available("available"), Ok(true));
+        let failed = is_available("failed").unwrap_err();
+        assert_eq!(failed.message, "DB cluster `app` is `failed`, and will not be `available`");
         for status in ["creating", "backing-up", "modifying", "configuring-enhanced-monitoring", "starting"] {
             assert_eq!(is_available(status), Ok(false), "{status}");
         }

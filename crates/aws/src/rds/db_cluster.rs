@@ -211,7 +211,7 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    fn new(described: Described) -> Self {
+    pub(super) fn new(described: Described) -> Self {
         Self { tags: read_tags(described.tag_list()), described }
     }
 }
@@ -433,7 +433,7 @@ impl Operation for DbCluster {
             arn: Some(format!("arn:{{partition}}:rds:{{region}}:{{account}}:cluster:{}", params.name())),
             ..calls.into_facts()
         };
-        if params.kms_key_id.is_some() {
+        if params.kms_key_id.is_some() || params.master_user_secret_kms_key_id.is_some() {
             facts.extra_actions.extend(["kms:CreateGrant".into(), "kms:DescribeKey".into()]);
         }
         if params.manage_master_user_password == Some(true) {
@@ -585,7 +585,7 @@ impl Operation for DbCluster {
             let now = output(&cluster.described);
             let managed = params.manage_master_user_password == Some(true);
             let complete = !now.endpoint.is_empty() && (!managed || now.master_user_secret_arn.is_some());
-            Ok((database::is_available(cluster.status())? && complete).then_some(now))
+            Ok((database::is_available(&name, cluster)? && complete).then_some(now))
         })
         .await
     }
@@ -625,8 +625,11 @@ impl Operation for DbCluster {
 #[cfg(test)]
 mod tests {
     use aws_sdk_rds::types::{ServerlessV2ScalingConfigurationInfo, VpcSecurityGroupMembership};
+    use switchback_engine::secrets::Secrets;
+    use switchback_model::ErrorClass;
 
     use super::*;
+    use crate::testing::{Answer, Script, knowing};
 
     fn params(value: Value) -> Params {
         let mut all = json!({
@@ -737,5 +740,27 @@ mod tests {
     fn what_is_observed_holds_no_secret() {
         let text = observed(&Cluster::new(there().build())).to_string();
         assert!(!text.contains("secret") && text.contains("16.6"), "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_password_goes_into_the_call_and_nowhere_else() {
+        let secret = SecretRef { source: "DB".into(), version: None, fingerprint: "f".into() };
+        let given = Secrets::new([(secret.clone(), "hunter2!hunter2!".into())]);
+        let refused = Answer::Reply(
+            400,
+            "<ErrorResponse><Error><Code>InvalidParameterValue</Code>\
+             <Message>hunter2!hunter2! is not a password.</Message></Error></ErrorResponse>",
+        );
+        let script = Script::new([refused]);
+        let (cx, watch) = knowing("db", script.config(), given).await;
+        let params = params(json!({"master_user_password": secret, "manage_master_user_password": null}));
+        let error = DbCluster.create(&cx, &params, &Absent {}).await.unwrap_err();
+        assert!(error.message.ends_with("was refused: (secret) is not a password"), "{error}");
+        assert!(!format!("{error:?} {:?}", watch.calls.lock().unwrap()).contains("hunter2"));
+
+        let script = Script::new([]);
+        let (cx, _) = knowing("db", script.config(), Secrets::none()).await;
+        let error = DbCluster.create(&cx, &params, &Absent {}).await.unwrap_err();
+        assert_eq!((error.class, script.requests()), (ErrorClass::Unavailable, 0));
     }
 }

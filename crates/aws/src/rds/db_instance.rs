@@ -539,7 +539,7 @@ impl Operation for DbInstance {
             arn: Some(format!("arn:{{partition}}:rds:{{region}}:{{account}}:db:{}", params.name())),
             ..calls.into_facts()
         };
-        if params.kms_key_id.is_some() {
+        if params.kms_key_id.is_some() || params.master_user_secret_kms_key_id.is_some() {
             facts.extra_actions.extend(["kms:CreateGrant".into(), "kms:DescribeKey".into()]);
         }
         if params.manages_password() {
@@ -711,7 +711,7 @@ impl Operation for DbInstance {
             let now = output(&instance.described);
             let secret = !params.manages_password() || now.master_user_secret_arn.is_some();
             let complete = secret && !now.endpoint.is_empty();
-            Ok((database::is_available(instance.status())? && complete).then_some(now))
+            Ok((database::is_available(&name, instance)? && complete).then_some(now))
         })
         .await
     }
