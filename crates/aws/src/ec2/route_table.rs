@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_ec2::types::{ResourceType, Route, RouteOrigin, RouteTable as Described, Vpc};
+use aws_sdk_ec2::types::{ResourceType, Route, RouteTable as Described, Vpc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -58,9 +58,10 @@ fn output(table: &Described) -> Output {
     }
 }
 
-/// Routes and subnets that the table would take along, in words. Those of this run are gone by now.
+/// Routes and subnets that the table would take along, in words. Those of this run are gone by now;
+/// the route inside of the VPC is the table's own, as long as nobody has led it elsewhere.
 fn hanging(table: &Described) -> Vec<String> {
-    let added = |r: &&Route| r.origin() != Some(&RouteOrigin::CreateRouteTable) && r.gateway_id() != Some("local");
+    let added = |r: &&Route| r.gateway_id() != Some("local");
     let routes = table.routes().iter().filter(added);
     let routes = routes.map(|r| format!("the route to {}", route::destination(r).unwrap_or_else(|| "?".to_owned())));
     let held = table.associations().iter().filter(|a| route_table_association::holds(a));
@@ -180,7 +181,7 @@ impl Operation for RouteTable {
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_ec2::types::RouteTableAssociation;
+    use aws_sdk_ec2::types::{RouteOrigin, RouteTableAssociation};
 
     use super::*;
 
@@ -198,6 +199,9 @@ mod tests {
         let table = Described::builder().routes(own.clone()).build();
         assert!(hanging(&table).is_empty());
         let other = Route::builder().destination_cidr_block("0.0.0.0/0").origin(RouteOrigin::CreateRoute).build();
+        let led_away = Route::builder().destination_cidr_block("10.0.0.0/16").network_interface_id("eni-1");
+        let led_away = Described::builder().routes(led_away.origin(RouteOrigin::CreateRouteTable).build()).build();
+        assert_eq!(hanging(&led_away), ["the route to 10.0.0.0/16"]);
         let on = |subnet: &str| RouteTableAssociation::builder().subnet_id(subnet).build();
         let main = RouteTableAssociation::builder().main(true).build();
         let table = Described::builder().routes(own).routes(other);

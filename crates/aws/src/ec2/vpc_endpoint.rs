@@ -338,14 +338,14 @@ impl Operation for VpcEndpoint {
                 Err(e) => wrong("policy_document", format!("is not JSON: {e}")),
             }
         }
-        for (n, id) in params.route_table_ids.iter().enumerate() {
-            id.check(&format!("route_table_ids[{n}]"), &mut errors);
+        for id in &params.route_table_ids {
+            id.check("route_table_ids", &mut errors);
         }
-        for (n, id) in params.subnet_ids.iter().enumerate() {
-            id.check(&format!("subnet_ids[{n}]"), &mut errors);
+        for id in &params.subnet_ids {
+            id.check("subnet_ids", &mut errors);
         }
-        for (n, id) in params.security_group_ids.iter().enumerate() {
-            id.check(&format!("security_group_ids[{n}]"), &mut errors);
+        for id in &params.security_group_ids {
+            id.check("security_group_ids", &mut errors);
         }
         tags::check(&params.tags, &mut errors);
         if errors.is_empty() { Ok(()) } else { Err(errors) }
@@ -534,13 +534,13 @@ mod tests {
         assert!(wrong(json!({"route_table_ids": []})).is_empty());
         assert_eq!(wrong(json!({"service_name": "s3"})), ["service_name"]);
         assert_eq!(wrong(json!({"service_name": "com.amazonaws.us-east-1/s3"})), ["service_name"]);
-        assert_eq!(wrong(json!({"route_table_ids": ["rtb-12345678", "x"]})), ["route_table_ids[1]"]);
+        assert_eq!(wrong(json!({"route_table_ids": ["rtb-12345678", "x"]})), ["route_table_ids"]);
         assert_eq!(wrong(json!({"subnet_ids": ["subnet-12345678"]})), ["subnet_ids"]);
         assert_eq!(wrong(json!({"private_dns_enabled": true})), ["private_dns_enabled"]);
         assert!(wrong(interface(json!({"private_dns_enabled": true}))).is_empty());
         assert_eq!(wrong(interface(json!({"subnet_ids": []}))), ["subnet_ids"]);
         assert_eq!(wrong(interface(json!({"route_table_ids": ["rtb-12345678"]}))), ["route_table_ids"]);
-        assert_eq!(wrong(interface(json!({"security_group_ids": ["x"]}))), ["security_group_ids[0]"]);
+        assert_eq!(wrong(interface(json!({"security_group_ids": ["x"]}))), ["security_group_ids"]);
         assert_eq!(wrong(json!({"policy_document": "{"})), ["policy_document"]);
         assert_eq!(wrong(json!({"policy_document": "[]"})), ["policy_document"]);
         assert!(wrong(json!({"policy_document": "{}"})).is_empty());
