@@ -2,8 +2,12 @@
 //! byte of a value is left anywhere.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use insta::assert_snapshot;
 
@@ -249,4 +253,117 @@ fn the_memory_of_a_run_is_its_own_and_it_can_still_be_taken_over() {
     let ran = run(&place, "resume", &GIVEN);
     assert_eq!(ran.code, Some(0), "{ran}");
     no_canary(&place);
+}
+
+/// A stand-in for AWS that knows who calls and one secret; it counts what it was asked.
+struct Aws {
+    url: String,
+    /// The version that is current now.
+    current: Arc<AtomicUsize>,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Aws {
+    /// Versions `v0`, `v1` ... of the secret have these values.
+    fn with_versions(values: &'static [&'static str]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let aws = Self { url, current: Arc::default(), asked: Arc::default() };
+        let (current, asked) = (aws.current.clone(), aws.asked.clone());
+        // It ends with the process of the test.
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (current, asked) = (current.clone(), asked.clone());
+                std::thread::spawn(move || serve(stream.unwrap(), values, &current, &asked));
+            }
+        });
+        aws
+    }
+}
+
+fn serve(stream: TcpStream, values: &[&str], current: &AtomicUsize, asked: &Mutex<Vec<String>>) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut writer = stream;
+    loop {
+        let (mut length, mut line) = (0, String::new());
+        while reader.read_line(&mut line).is_ok_and(|n| n > 2) {
+            let (name, value) = line.split_once(':').unwrap_or_default();
+            if name.eq_ignore_ascii_case("content-length") {
+                length = value.trim().parse().unwrap();
+            }
+            line.clear();
+        }
+        if line.is_empty() {
+            return;
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        let body = String::from_utf8(body).unwrap();
+        let reply = if body.contains("GetCallerIdentity") {
+            "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::123456789012:user/ana</Arn>\
+             <Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>"
+                .to_owned()
+        } else {
+            let old = body.split_once(r#""VersionId":"v"#).and_then(|(_, rest)| rest.get(..1)?.parse().ok());
+            let version: usize = old.unwrap_or_else(|| current.load(Ordering::SeqCst));
+            format!(
+                r#"{{"ARN":"arn:aws:secretsmanager:us-east-1:123456789012:secret:db","VersionId":"v{version}","SecretString":"{{\"pw\":\"{}\"}}"}}"#,
+                values[version]
+            )
+        };
+        asked.lock().unwrap().push(body);
+        write!(writer, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{reply}", reply.len()).unwrap();
+    }
+}
+
+const KEYS: [(&str, &str); 4] = [
+    ("AWS_ACCESS_KEY_ID", "AKIA"),
+    ("AWS_SECRET_ACCESS_KEY", "key"),
+    ("AWS_EC2_METADATA_DISABLED", "true"),
+    ("SWITCHBACK_LOG", "trace,hyper=trace,aws_smithy_runtime=trace,aws_smithy_runtime::client::orchestrator=trace"),
+];
+
+fn managed(aws: &Aws, account: &str) -> String {
+    ACCOUNTS
+        .replace(
+            "inputs:",
+            &format!(
+                "target: {{ aws: {{ region: us-east-1, account: \"{account}\", endpoint_url: \"{}\" }} }}\ninputs:",
+                aws.url
+            ),
+        )
+        .replace("description: of both", "from: { secrets_manager: { secret_id: db, json_key: pw } }")
+}
+
+#[test]
+fn a_run_goes_on_with_the_version_that_it_began_with() {
+    let aws = Aws::with_versions(&[CANARY, "c4n4ry-rotated"]);
+    let place = place();
+    place.write("accounts.yaml", managed(&aws, "123456789012"));
+    for line in ["apply accounts.yaml --auto-approve --to ana", "resume -vv"] {
+        let ran = run(&place, line, &KEYS);
+        assert_eq!(ran.code, Some(0), "{line}: {ran}");
+        assert!(!said(&ran).contains("c4n4ry"), "{line} says it: {ran}");
+        aws.current.store(1, Ordering::SeqCst);
+    }
+    assert_eq!(fs::read_to_string(place.path("bob")).unwrap().lines().nth(1), Some(&*CANARY.len().to_string()));
+    no_canary(&place);
+    let log = run(&place, "log --all --calls", &[]).stdout;
+    assert!(
+        log.contains("password from arn:aws:secretsmanager:us-east-1:123456789012:secret:db, version v0 ("),
+        "{log}"
+    );
+    assert_eq!(log.matches("secretsmanager GetSecretValue: 200").count(), 2, "every call is on record: {log}");
+}
+
+#[test]
+fn another_account_is_asked_for_no_secret() {
+    let aws = Aws::with_versions(&[CANARY]);
+    let place = place();
+    place.write("accounts.yaml", managed(&aws, "999999999999"));
+    let ran = run(&place, "apply accounts.yaml --auto-approve", &KEYS[..3]);
+    assert_eq!(ran.code, Some(1), "{ran}");
+    assert!(ran.stderr.contains("is in account 123456789012, the runbook wants 999999999999"), "{ran}");
+    assert_eq!(aws.asked.lock().unwrap().len(), 1, "only who we are");
+    assert_eq!(place.names("."), ["accounts.yaml"]);
 }
