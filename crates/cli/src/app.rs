@@ -8,13 +8,20 @@ use std::sync::Arc;
 use switchback_engine::Registry;
 use switchback_journal::Store;
 use tokio::runtime::{Builder, Runtime};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{FilterExt as _, LevelFilter, filter_fn};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::Register;
 use crate::args::Global;
 use crate::error::{CommandError, CommandResult, FileError};
 use crate::host;
 use crate::output::Out;
+
+/// Libraries that print requests and replies as they are, with the secrets in them, when they are
+/// asked for more than this: of these nothing below `info` is ever shown.
+const PRINTS_BODIES: [&str; 4] = ["aws_", "hyper", "h2", "rustls"];
 
 /// What every command has.
 #[derive(Debug)]
@@ -65,9 +72,12 @@ impl App {
     /// Diagnostics of the libraries, for whoever asks for them with SWITCHBACK_LOG.
     fn trace(&self) {
         if host::is_set("SWITCHBACK_LOG") {
-            let filter = EnvFilter::from_env("SWITCHBACK_LOG");
+            let filter = EnvFilter::from_env("SWITCHBACK_LOG").and(filter_fn(|line| {
+                *line.level() <= LevelFilter::INFO || !PRINTS_BODIES.iter().any(|of| line.target().starts_with(of))
+            }));
+            let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(filter);
             // A second runtime in one process finds it set up already.
-            let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+            let _ = tracing_subscriber::registry().with(lines).try_init();
         }
     }
 }

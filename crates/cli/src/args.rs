@@ -110,6 +110,14 @@ pub(crate) struct Inputs {
     pub(crate) inputs: Vec<(String, String)>,
 }
 
+/// `--secret-file`.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct SecretFiles {
+    /// File that holds a secret input; one newline at its end is dropped
+    #[arg(long = "secret-file", value_name = "NAME=PATH", value_parser = name_and_value)]
+    pub(crate) files: Vec<(String, String)>,
+}
+
 /// Where to act.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Place {
@@ -132,6 +140,8 @@ pub(crate) struct Plan {
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) inputs: Inputs,
+    #[command(flatten)]
+    pub(crate) secrets: SecretFiles,
     #[command(flatten)]
     pub(crate) place: Place,
     /// Do not look at the target
@@ -171,6 +181,8 @@ pub(crate) struct Apply {
     #[command(flatten)]
     pub(crate) inputs: Inputs,
     #[command(flatten)]
+    pub(crate) secrets: SecretFiles,
+    #[command(flatten)]
     pub(crate) place: Place,
     #[command(flatten)]
     pub(crate) execute: Execute,
@@ -181,6 +193,8 @@ pub(crate) struct Apply {
 pub(crate) struct Resume {
     #[command(flatten)]
     pub(crate) run: RunArg,
+    #[command(flatten)]
+    pub(crate) secrets: SecretFiles,
     #[command(flatten)]
     pub(crate) execute: Execute,
 }

@@ -13,6 +13,7 @@ use switchback_engine::planner::PlanError;
 use switchback_engine::recovery::Refusal;
 use switchback_engine::registry::DuplicateKind;
 use switchback_engine::runbook::Diagnostics;
+use switchback_engine::secrets::SecretError;
 use switchback_model::{ErrorClass, OpError, exit_code};
 use thiserror::Error;
 
@@ -266,6 +267,18 @@ impl From<PlanError> for CommandError {
         let version = matches!(e, PlanError::Format { .. } | PlanError::OperationVersion { .. });
         let error = Self::new(Kind::Refused, e);
         if version { error.advice("use the release that wrote the plan") } else { error }
+    }
+}
+
+impl From<SecretError> for CommandError {
+    fn from(e: SecretError) -> Self {
+        let other = matches!(e, SecretError::OtherValue { .. });
+        let error = Self::new(Kind::Refused, e);
+        if other {
+            error.advice("nothing was done; give the value that the run began with, or go back and begin again")
+        } else {
+            error.advice("nothing was done; use the release that began the run")
+        }
     }
 }
 

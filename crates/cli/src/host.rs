@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use secrecy::zeroize::Zeroizing;
 use switchback_engine::cx::Clock;
 use switchback_journal::Writer;
 use switchback_model::RunId;
@@ -25,6 +26,35 @@ pub(crate) fn is_set(name: &str) -> bool {
 /// Whether a variable is set to exactly this.
 pub(crate) fn is(name: &str, value: &str) -> bool {
     var(name).is_some_and(|v| v == value)
+}
+
+/// What the names of variables with secret inputs begin with.
+const SECRET_INPUT: &str = "SWITCHBACK_INPUT_";
+
+/// Whether a variable is there, also when it is empty.
+pub(crate) fn is_there(name: &str) -> bool {
+    std::env::var_os(name).is_some()
+}
+
+/// The value of a secret input; `None` when it is not a text.
+pub(crate) fn secret_var(name: &str) -> Option<Zeroizing<String>> {
+    let text = std::env::var_os(name).unwrap_or_default().into_string();
+    text.ok().map(Zeroizing::new)
+}
+
+/// The variables that no other process may be given: those with secret inputs.
+pub(crate) fn secret_vars() -> Vec<OsString> {
+    let names = std::env::vars_os().map(|(name, _)| name);
+    names.filter(|name| name.as_encoded_bytes().starts_with(SECRET_INPUT.as_bytes())).collect()
+}
+
+/// No core file, no debugger of the same user and no other process's look into the memory or the
+/// environment of this one, from here on. Where the host refuses, it stays as it was.
+pub(crate) fn keep_memory_private() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }
 
 /// Where the sandbox binary is, if the environment says so.

@@ -16,6 +16,7 @@
 //! - `args`: what can be said. `commands`: one file a command.
 //! - `app`, `output`, `host`: what commands share: state folder, stdout and stderr, who and when.
 //! - `source`, `select`, `replay`: a plan from a file, a run from an argument, its history.
+//! - `secret`: the values of secret inputs.
 //! - `target`, `sandbox`: where a run acts. `execute`, `ask`: a run in the hands of this process.
 //! - `error`: whatever goes wrong, as one type with an exit code.
 
@@ -32,6 +33,7 @@ mod policy;
 mod preflight;
 mod replay;
 mod sandbox;
+mod secret;
 mod select;
 mod source;
 mod standing;

@@ -154,7 +154,11 @@ impl Sandbox {
             OpenOptions::new().create(true).append(true).mode(0o600).open(&log).map_err(failed("write", &log))?;
         let stderr = stdout.try_clone().map_err(failed("write", &log))?;
         let binary = find_binary();
-        Command::new(&binary)
+        let mut command = Command::new(&binary);
+        for name in host::secret_vars() {
+            command.env_remove(name);
+        }
+        command
             .arg("serve")
             .arg("--state")
             .arg(&self.folder)

@@ -4,13 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchback_aws::{AwsConfig, AwsContext, AwsProvider};
+use switchback_aws::{AwsConfig, AwsContext, AwsProvider, CredentialSource, Role};
 use switchback_engine::Registry;
 use switchback_engine::cx::Contexts;
 use switchback_engine::executor::Environment;
 use switchback_engine::secrets::Secrets;
-use switchback_model::plan::Plan;
+use switchback_model::RunId;
+use switchback_model::plan::{AwsTarget, Plan, Target};
 use switchback_model::record::Endpoint;
+use switchback_report::text;
 
 use crate::app::App;
 use crate::args::Place;
@@ -47,13 +49,15 @@ pub(crate) enum Purpose {
     GoOn,
 }
 
-/// Everything that a run of this plan acts on and with. AWS clients are made only for a plan that
-/// touches AWS; a run in the sandbox asks the sandbox where it is now.
+/// Everything that a run of this plan acts on and with, but the values of secrets. AWS clients are
+/// made only for a plan that touches AWS, for each of its targets; a run in the sandbox asks the
+/// sandbox where it is now.
 pub(crate) async fn environment(
     app: &App,
     registry: Arc<Registry>,
     plan: &Plan,
     endpoint: &Endpoint,
+    run: Option<RunId>,
     purpose: Purpose,
 ) -> CommandResult<Environment> {
     let mut env = Environment {
@@ -64,24 +68,74 @@ pub(crate) async fn environment(
         providers: Vec::new(),
         tag_prefix: TAG_PREFIX.to_owned(),
     };
-    if let Some(target) = &plan.target.aws {
+    for (name, target) in plan.target.all() {
         let config = if endpoint.sandbox {
             let info = Sandbox::of(&app.state).must_be_up()?;
-            AwsConfig::endpoint(&target.region, info.endpoint, info.access_key_id, info.secret_access_key)
+            // In the sandbox the id of an access key is the account that it belongs to.
+            AwsConfig::endpoint(&target.region, info.endpoint, &target.account, info.secret_access_key)
                 .with_quiet(Duration::from_millis(info.quiet_ms))
         } else {
-            let profile = host::var("AWS_PROFILE").map(|p| p.to_string_lossy().into_owned());
-            let mut config = AwsConfig::standard(&target.region).with_profile(profile);
-            config.endpoint_url.clone_from(&endpoint.url);
-            config
+            remote(target, endpoint, run)
         };
         let context = AwsContext::new(config).await;
-        let provider = AwsProvider::new(context.clone(), target.account.clone(), TAG_PREFIX).sweeping_for(plan);
+        let provider =
+            AwsProvider::new(context.clone(), target.account.clone(), TAG_PREFIX).named(name).sweeping_for(plan);
         env.providers.push(Arc::new(match purpose {
             Purpose::Begin => provider.for_plan(plan),
             Purpose::GoOn => provider,
         }));
-        env.contexts = env.contexts.with(context);
+        env.contexts = match name {
+            Target::AWS => env.contexts.with(context),
+            _ => env.contexts.with_named(name, context),
+        };
     }
     Ok(env)
+}
+
+/// A target that is not the sandbox: AWS, or what stands in for it at an endpoint.
+fn remote(target: &AwsTarget, endpoint: &Endpoint, run: Option<RunId>) -> AwsConfig {
+    let mut config = AwsConfig::standard(&target.region);
+    config.endpoint_url = target.endpoint_url.clone().or_else(|| endpoint.url.clone());
+    config.credentials = match &target.profile {
+        Some(name) => CredentialSource::Profile { name: name.clone() },
+        None => {
+            let profile = host::var("AWS_PROFILE").map(|p| p.to_string_lossy().into_owned());
+            CredentialSource::Standard { profile }
+        }
+    };
+    let session = run.map_or_else(|| "switchback-plan".to_owned(), |run| format!("switchback-{}", text::short(run)));
+    config.with_role(target.assume_role.as_ref().map(|role| Role {
+        role_arn: role.role_arn.clone(),
+        external_id: role.external_id.clone(),
+        session_name: role.session_name.clone().unwrap_or(session),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use switchback_model::plan::AssumeRole;
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_target_says_more_than_the_command() {
+        let role = AssumeRole { role_arn: "arn:x".into(), external_id: None, session_name: None };
+        let mut target = AwsTarget {
+            region: "us-west-2".into(),
+            account: "123456789012".into(),
+            profile: Some("west".into()),
+            assume_role: Some(role),
+            endpoint_url: Some("http://127.0.0.1:2".into()),
+        };
+        let endpoint = Endpoint { url: Some("http://127.0.0.1:1".into()), ..Endpoint::default() };
+        let run = RunId::new(Uuid::from_u128(7));
+        let config = remote(&target, &endpoint, Some(run));
+        assert_eq!(config.endpoint_url.as_deref(), Some("http://127.0.0.1:2"));
+        assert_eq!(config.credentials, CredentialSource::Profile { name: "west".into() });
+        assert_eq!(config.role.unwrap().session_name, "switchback-00000007");
+        target.endpoint_url = None;
+        assert_eq!(remote(&target, &endpoint, None).endpoint_url, endpoint.url);
+        assert_eq!(remote(&target, &endpoint, None).role.unwrap().session_name, "switchback-plan");
+    }
 }

@@ -6,11 +6,12 @@ use serde_json::{Map, Value};
 use switchback_engine::Registry;
 use switchback_model::facts::Facts;
 use switchback_model::plan::{OutputRef, Plan, PlanStep, Template};
+use switchback_model::record::Endpoint;
 use switchback_model::{SecretRef, StepId};
 use switchback_report::plan::{PhaseView, PlanStepView, PlanView};
 
 /// The view of a plan.
-pub(crate) fn view(plan: &Plan, hash: &str, registry: &Registry, endpoint: Option<&str>) -> PlanView {
+pub(crate) fn view(plan: &Plan, hash: &str, registry: &Registry, endpoint: &Endpoint) -> PlanView {
     let mut phases: Vec<PhaseView> =
         plan.phases.iter().map(|name| PhaseView { name: name.clone(), steps: Vec::new() }).collect();
     for (step, facts) in plan.steps.iter().zip(facts_of_all(plan, registry)) {
@@ -18,6 +19,7 @@ pub(crate) fn view(plan: &Plan, hash: &str, registry: &Registry, endpoint: Optio
             phase.steps.push(PlanStepView {
                 step: step.id.clone(),
                 op: step.op.clone(),
+                target: step.provider.clone(),
                 needs: step.needs.clone(),
                 protect: step.protect,
                 facts,
@@ -30,7 +32,10 @@ pub(crate) fn view(plan: &Plan, hash: &str, registry: &Registry, endpoint: Optio
         description: plan.description.clone(),
         hash: hash.to_owned(),
         aws: plan.target.aws.clone(),
-        endpoint: endpoint.map(str::to_owned),
+        more_aws: plan.target.more.clone(),
+        endpoint: endpoint.url.clone(),
+        sandbox: endpoint.sandbox,
+        secrets: Vec::new(),
         on_failure: plan.policy.on_failure.clone(),
         max_parallel: plan.policy.max_parallel,
         phases,

@@ -1,6 +1,7 @@
 //! A plan for people: what will be done, how each step is undone, what an undo costs, and the way
 //! back in its order.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -27,8 +28,17 @@ pub struct PlanView {
     pub hash: String,
     /// The AWS target, where there is one.
     pub aws: Option<AwsTarget>,
+    /// Further AWS targets, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub more_aws: BTreeMap<String, AwsTarget>,
     /// Where it will act when that is not AWS itself.
     pub endpoint: Option<String>,
+    /// That is the sandbox, where profiles, roles and endpoints of targets are without effect.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub sandbox: bool,
+    /// The secrets that a run will ask for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretView>,
     /// What happens when a step fails.
     pub on_failure: OnFailure,
     /// How many steps may run at the same time.
@@ -37,6 +47,18 @@ pub struct PlanView {
     pub phases: Vec<PhaseView>,
     /// What the preflight saw; `None`: it was not asked to look.
     pub preflight: Option<PreflightView>,
+}
+
+/// A secret input of a plan.
+#[derive(Debug, Clone, Serialize)]
+pub struct SecretView {
+    /// The input.
+    pub input: String,
+    /// What it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Where it would come from, if the run began now.
+    pub from: String,
 }
 
 /// A phase.
@@ -55,6 +77,9 @@ pub struct PlanStepView {
     pub step: StepId,
     /// Its operation.
     pub op: String,
+    /// The further target that it acts on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
     /// What it depends on.
     pub needs: Vec<StepId>,
     /// Undoing it needs a confirmation.
@@ -84,6 +109,7 @@ impl PlanView {
         let mut out = self.head(cx);
         self.forward(cx, &mut out);
         self.costs(cx, &mut out);
+        self.secrets(cx, &mut out);
         self.way_back(cx, &mut out);
         self.totals(cx, &mut out);
         self.preflight(cx, &mut out);
@@ -102,13 +128,8 @@ impl PlanView {
             let _ = writeln!(out, "  {}", text::clean(&self.description));
         }
         let mut rows = Vec::new();
-        if let Some(aws) = &self.aws {
-            let place = self.endpoint.as_ref().map(|e| format!(", at {e}")).unwrap_or_default();
-            rows.push(vec![
-                Cell::plain("target"),
-                Cell::plain(format!("AWS account {} in {}{place}", aws.account, aws.region)),
-            ]);
-        }
+        rows.extend(self.aws.iter().map(|aws| vec![Cell::plain("target"), Cell::plain(self.place(aws))]));
+        rows.extend(self.more_aws.iter().map(|(name, aws)| vec![Cell::plain(name), Cell::plain(self.place(aws))]));
         let on_failure = match &self.on_failure {
             OnFailure::Unwind => "go back to the start".to_owned(),
             OnFailure::Pause => "pause".to_owned(),
@@ -117,6 +138,36 @@ impl PlanView {
         rows.push(vec![Cell::plain("on failure"), Cell::plain(on_failure)]);
         out.push_str(&text::table(cx.paint, 2, &rows));
         out
+    }
+
+    /// Where a target is, and how it is reached.
+    fn place(&self, aws: &AwsTarget) -> String {
+        let mut out = format!("AWS account {} in {}", aws.account, aws.region);
+        let own = aws.endpoint_url.as_ref().filter(|_| !self.sandbox);
+        if !self.sandbox {
+            out.extend(aws.profile.iter().map(|name| format!(", by profile {name}")));
+            out.extend(aws.assume_role.iter().map(|role| format!(", as {}", role.role_arn)));
+        }
+        out.extend(own.or(self.endpoint.as_ref()).map(|url| format!(", at {url}")));
+        text::clean(&out)
+    }
+
+    fn secrets(&self, cx: &Context, out: &mut String) {
+        if self.secrets.is_empty() {
+            return;
+        }
+        let title = cx
+            .paint
+            .tone(Tone::Warn, "  secrets (asked for when the run begins, never stored; the way back needs none)");
+        let row = |s: &SecretView| {
+            vec![
+                Cell::plain(&s.input),
+                Cell::plain(format!("from {}", s.from)),
+                Cell::new(Tone::Quiet, s.description.clone().unwrap_or_default()),
+            ]
+        };
+        let rows: Vec<_> = self.secrets.iter().map(row).collect();
+        let _ = write!(out, "\n{title}\n{}", text::table(cx.paint, 4, &rows));
     }
 
     fn forward(&self, cx: &Context, out: &mut String) {
@@ -225,7 +276,8 @@ impl PlanView {
 }
 
 fn row(s: &PlanStepView) -> Vec<Cell> {
-    let (id, op) = (Cell::plain(s.step.as_str()), Cell::plain(&s.op));
+    let target = s.target.as_ref().map(|name| format!(" in {name}")).unwrap_or_default();
+    let (id, op) = (Cell::plain(s.step.as_str()), Cell::plain(format!("{}{target}", s.op)));
     let Some(facts) = &s.facts else {
         return vec![id, op, Cell::new(Tone::Quiet, "known when its parameters are"), Cell::plain(""), Cell::plain("")];
     };
@@ -248,10 +300,13 @@ fn row(s: &PlanStepView) -> Vec<Cell> {
 
 #[cfg(test)]
 mod tests {
+    use switchback_model::plan::AssumeRole;
+
     use super::*;
 
     fn step(id: &str, op: &str, facts: Option<Facts>) -> PlanStepView {
-        PlanStepView { step: id.into(), op: op.into(), needs: vec![], protect: id == "db", facts }
+        let target = (id == "group").then(|| "aws.west".to_owned());
+        PlanStepView { step: id.into(), op: op.into(), target, needs: vec![], protect: id == "db", facts }
     }
 
     fn facts(creates: &'static str, rolls_back: &'static str, reversibility: Reversibility) -> Option<Facts> {
@@ -281,7 +336,28 @@ mod tests {
                 assume_role: None,
                 endpoint_url: None,
             }),
+            more_aws: [(
+                "aws.west".to_owned(),
+                AwsTarget {
+                    region: "us-west-2".into(),
+                    account: "210987654321".into(),
+                    profile: Some("west".into()),
+                    assume_role: Some(AssumeRole {
+                        role_arn: "arn:aws:iam::210987654321:role/x".into(),
+                        external_id: None,
+                        session_name: None,
+                    }),
+                    endpoint_url: Some("http://127.0.0.1:1".into()),
+                },
+            )]
+            .into(),
             endpoint: Some("http://127.0.0.1:4566".into()),
+            sandbox: false,
+            secrets: vec![SecretView {
+                input: "db_password".into(),
+                description: Some("of the database".into()),
+                from: "a prompt".into(),
+            }],
             on_failure: OnFailure::Unwind,
             max_parallel: 8,
             phases: vec![
@@ -315,16 +391,17 @@ mod tests {
         net (version 1) plan 0123456789ab
           A network
           target      AWS account 123456789012 in us-east-1, at http://127.0.0.1:4566
+          aws.west    AWS account 210987654321 in us-west-2, by profile west, as arn:aws:iam::210987654321:role/x, at http://127.0.0.1:1
           on failure  go back to the start
 
-            step   operation               makes                          undo
+            step   operation                           makes                          undo
           infrastructure
-            vpc    aws.ec2.vpc             ec2:CreateVpc                  ec2:DeleteVpc        reversible
-            db     aws.rds.cluster         rds:CreateDBCluster            rds:DeleteDBCluster  lossy
-            group  aws.ec2.security_group  known when its parameters are
+            vpc    aws.ec2.vpc                         ec2:CreateVpc                  ec2:DeleteVpc        reversible
+            db     aws.rds.cluster                     rds:CreateDBCluster            rds:DeleteDBCluster  lossy
+            group  aws.ec2.security_group in aws.west  known when its parameters are
           cutover
-            done   control.checkpoint      nothing                        nothing              reversible
-            mail   aws.sns.publish         sns:Publish                    none                 no return
+            done   control.checkpoint                  nothing                        nothing              reversible
+            mail   aws.sns.publish                     sns:Publish                    none                 no return
 
           points of no return (each needs --accept-pivot STEP)
             mail  a message cannot be called back
@@ -337,6 +414,9 @@ mod tests {
 
           protected (undoing each needs --confirm STEP)
             db
+
+          secrets (asked for when the run begins, never stored; the way back needs none)
+            db_password  from a prompt  of the database
 
           way back (unwind --all)
             cutover         nothing to undo

@@ -6,7 +6,7 @@ use switchback_engine::history::History;
 use switchback_engine::planner::plan_text;
 use switchback_model::Seq;
 use switchback_model::StepId;
-use switchback_model::record::{FORMAT_VERSION, RunStarted};
+use switchback_model::record::{Direction, FORMAT_VERSION, RunStarted};
 
 use crate::app::App;
 use crate::args::Apply;
@@ -15,7 +15,7 @@ use crate::execute::{self, Held, Signals, Work};
 use crate::replay::{self, Replayed};
 use crate::source::Made;
 use crate::target::Purpose;
-use crate::{ask, host, source, target, view};
+use crate::{ask, host, secret, source, target, view};
 
 pub(crate) fn run(app: &App, args: &Apply) -> CommandResult<u8> {
     ask::needs_terminal(app, args.execute.auto_approve, args.execute.step)?;
@@ -33,8 +33,10 @@ pub(crate) fn run(app: &App, args: &Apply) -> CommandResult<u8> {
     }
     let Made { plan, hash } = source::plan(&document, &registry, &given)?;
     check_names(&plan, args)?;
+    secret::check_names(&plan, &args.secrets)?;
 
-    let shown = view::view(&plan, &hash, &registry, endpoint.url.as_deref());
+    let mut shown = view::view(&plan, &hash, &registry, &endpoint);
+    shown.secrets = secret::views(app, &plan, &args.secrets);
     if app.out.json {
         app.out.line("plan", None, &shown)?;
     } else if !args.execute.auto_approve {
@@ -43,13 +45,16 @@ pub(crate) fn run(app: &App, args: &Apply) -> CommandResult<u8> {
     ask::approve(args.execute.auto_approve, "Run this plan?")?;
 
     let runtime = app.runtime()?;
-    let env = runtime.block_on(target::environment(app, registry, &plan, &endpoint, Purpose::Begin))?;
+    let run = host::new_run();
+    let mut env = runtime.block_on(target::environment(app, registry, &plan, &endpoint, Some(run), Purpose::Begin))?;
+    let (secrets, values, calls) = secret::begin(app, &runtime, &plan, &args.secrets, &env)?;
+    env.secrets = values;
     let signals = Signals::listen(&runtime)?;
     let store = app.new_journal()?;
     let started =
-        RunStarted { format: FORMAT_VERSION, runbook: plan.runbook.clone(), plan_hash: hash, endpoint, secrets: None };
-    let run = host::new_run();
-    let journal = store.create_run(run, &plan_text(&plan), started, "apply")?;
+        RunStarted { format: FORMAT_VERSION, runbook: plan.runbook.clone(), plan_hash: hash, endpoint, secrets };
+    let mut journal = store.create_run(run, &plan_text(&plan), started, "apply")?;
+    secret::record(&mut journal, Direction::Forward, calls)?;
     let mut replayed = Replayed { history: History::new(Arc::new(plan)), last: Seq(0) };
     replay::catch_up(&store, run, &mut replayed)?;
     let held = Held {

@@ -13,7 +13,7 @@ use crate::args::Plan;
 use crate::error::{CommandResult, FileError};
 use crate::sandbox::Sandbox;
 use crate::target::Purpose;
-use crate::{preflight, source, target, view};
+use crate::{preflight, secret, source, target, view};
 
 pub(crate) fn run(app: &App, args: &Plan) -> CommandResult<u8> {
     let document = source::read(&args.file)?;
@@ -32,11 +32,13 @@ pub(crate) fn run(app: &App, args: &Plan) -> CommandResult<u8> {
         source::give_account(&mut given, &info.account);
     }
     let made = source::plan(&document, &registry, &given)?;
-    let mut shown = view::view(&made.plan, &made.hash, &registry, endpoint.url.as_deref());
+    secret::check_names(&made.plan, &args.secrets)?;
+    let mut shown = view::view(&made.plan, &made.hash, &registry, &endpoint);
+    shown.secrets = secret::views(app, &made.plan, &args.secrets);
     if !args.offline {
         let runtime = app.runtime()?;
         shown.preflight = Some(runtime.block_on(async {
-            let env = target::environment(app, registry, &made.plan, &endpoint, Purpose::Begin).await?;
+            let env = target::environment(app, registry, &made.plan, &endpoint, None, Purpose::Begin).await?;
             CommandResult::Ok(preflight::look(&made.plan, &env).await)
         })?);
     }

@@ -55,8 +55,14 @@ pub(crate) fn run(app: &App, args: &args::Rescue, verb: Rescue) -> CommandResult
     }
     let runtime = app.runtime()?;
     let plan = replayed.history.plan().clone();
-    let env =
-        runtime.block_on(target::environment(app, registry, &plan, &replayed.history.endpoint(), Purpose::GoOn))?;
+    let env = runtime.block_on(target::environment(
+        app,
+        registry,
+        &plan,
+        &replayed.history.endpoint(),
+        Some(run),
+        Purpose::GoOn,
+    ))?;
     let _signals = Signals::listen(&runtime)?;
     let journal = store.take_locked(lock, command)?;
     replay::catch_up(&store, run, &mut replayed)?;

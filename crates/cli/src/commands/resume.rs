@@ -9,7 +9,7 @@ use crate::error::CommandResult;
 use crate::execute::{self, Held, Signals, Work};
 use crate::select::{self, Fit};
 use crate::target::Purpose;
-use crate::{ask, replay, target};
+use crate::{ask, replay, secret, target};
 
 pub(crate) fn run(app: &App, args: &Resume) -> CommandResult<u8> {
     ask::needs_terminal(app, true, args.execute.step)?;
@@ -28,15 +28,20 @@ pub(crate) fn run(app: &App, args: &Resume) -> CommandResult<u8> {
         Err(refusal) => return Err(refusal.into()),
     }
     let runtime = app.runtime()?;
-    let env = runtime.block_on(target::environment(
+    let mut env = runtime.block_on(target::environment(
         app,
         registry,
         replayed.history.plan(),
         &replayed.history.endpoint(),
+        Some(run),
         Purpose::GoOn,
     ))?;
+    // Before anything of this process is on record: another value must not be found half way.
+    let (values, calls) = secret::go_on(app, &runtime, &replayed.history, &args.secrets, &env)?;
+    env.secrets = values;
     let signals = Signals::listen(&runtime)?;
-    let journal = store.take_locked(lock, "resume")?;
+    let mut journal = store.take_locked(lock, "resume")?;
+    secret::record(&mut journal, replayed.history.direction(), calls)?;
     replay::catch_up(&store, run, &mut replayed)?;
     let held = Held {
         journal: Box::new(journal),

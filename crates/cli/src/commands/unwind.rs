@@ -47,6 +47,7 @@ pub(crate) fn run(app: &App, args: &Unwind) -> CommandResult<u8> {
         registry,
         replayed.history.plan(),
         &replayed.history.endpoint(),
+        Some(run),
         Purpose::GoOn,
     ))?;
     let signals = Signals::listen(&runtime)?;

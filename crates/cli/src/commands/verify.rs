@@ -19,7 +19,8 @@ pub(crate) fn run(app: &App, args: &RunArg) -> CommandResult<u8> {
     let history = replay::replay(&store, run, &registry)?.history;
     let runtime = app.runtime()?;
     let checked = runtime.block_on(async {
-        let env = target::environment(app, registry, history.plan(), &history.endpoint(), Purpose::GoOn).await?;
+        let env =
+            target::environment(app, registry, history.plan(), &history.endpoint(), Some(run), Purpose::GoOn).await?;
         for provider in &env.providers {
             provider.preflight(switchback_engine::provider::no_log()).await.map_err(CommandError::from)?;
         }

@@ -8,5 +8,6 @@ mod place;
 mod rescue;
 mod runs;
 mod sandbox;
+mod secrets;
 mod usage;
 mod validate;

@@ -108,13 +108,7 @@ impl Place {
     /// Starts it and waits for a line of stdout that contains `until`.
     pub(crate) fn start_until(&self, line: &str, until: &str) -> (Child, BufReader<std::process::ChildStdout>) {
         let args: Vec<_> = line.split_whitespace().collect();
-        let mut child = self.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut read = String::new();
-        while !read.contains(until) {
-            assert_ne!(stdout.read_line(&mut read).unwrap(), 0, "it ended before {until:?}: {read}");
-        }
-        (child, stdout)
+        start_until(self.command(&args), until)
     }
 
     /// The ids of the runs, oldest first.
@@ -143,6 +137,17 @@ impl Place {
         names.sort();
         names
     }
+}
+
+/// Starts a command and waits for a line of its stdout that contains `until`.
+pub(crate) fn start_until(mut command: Command, until: &str) -> (Child, BufReader<std::process::ChildStdout>) {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut read = String::new();
+    while !read.contains(until) {
+        assert_ne!(stdout.read_line(&mut read).unwrap(), 0, "it ended before {until:?}: {read}");
+    }
+    (child, stdout)
 }
 
 impl From<Output> for Ran {

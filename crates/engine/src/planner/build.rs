@@ -143,6 +143,13 @@ impl<'a, 'r> Builder<'a, 'r> {
     }
 
     fn secret_from(&mut self, from: &SecretFromSpec, inputs: &Inputs) -> Option<SecretFrom> {
+        if let (SecretFromSpec::SecretsManager(spec), None) = (from, &self.runbook.target.aws) {
+            self.errors.push(
+                Diagnostic::new("plan::secret_from", "a secret of Secrets Manager needs the target `aws`")
+                    .at(spec.secret_id.span, "in which account and region is it?")
+                    .help("declare `target: { aws: { region: REGION, account: \"ACCOUNT\" } }`"),
+            );
+        }
         let mut text = |text: &Spanned<Text>| self.text(text, "`from`", inputs);
         Some(match from {
             SecretFromSpec::File(path) => SecretFrom::File(text(path)?),

@@ -14,7 +14,7 @@ fn user(with: &str) -> String {
 
 fn runbook(steps: &str) -> String {
     format!(
-        "runbook: demo\nversion: 1\ninputs:\n  env: {{ type: string, default: dev }}\n  pw:\n    type: secret\n    \
+        "runbook: demo\nversion: 1\ntarget: {{ aws: {{ region: r, account: \"123456789012\" }} }}\ninputs:\n  env: {{ type: string, default: dev }}\n  pw:\n    type: secret\n    \
          description: of the database\n    from: {{ secrets_manager: {{ secret_id: \"${{inputs.env}}/db\", json_key: password }} }}\n  \
          spare: {{ type: secret }}\nphases:\n  - name: main\n    steps:\n{steps}"
     )
@@ -51,62 +51,62 @@ fn a_stored_plan_cannot_smuggle_a_secret_elsewhere() {
 fn a_secret_stands_where_an_operation_takes_one() {
     insta::assert_snapshot!(errors(&user("{ name: \"${inputs.pw}\", password: hunter2 }")), @r#"
     error[plan::secret]: `name` does not take a secret, and `pw` is one
-      --> runbook.yaml:15:23
+      --> runbook.yaml:16:23
        |
-    15 |         with: { name: "${inputs.pw}", password: hunter2 }
+    16 |         with: { name: "${inputs.pw}", password: hunter2 }
        |                       ^^^^^^^^^^^^^^ this would be stored and shown like any other value
        = help: a secret stands only where an operation takes one
 
     error[plan::secret]: `password` wants a secret
-      --> runbook.yaml:15:49
+      --> runbook.yaml:16:49
        |
-    15 |         with: { name: "${inputs.pw}", password: hunter2 }
+    16 |         with: { name: "${inputs.pw}", password: hunter2 }
        |                                                 ^^^^^^^ this would be stored in the plan and in the journal
        = help: declare an input of type `secret` and refer to it: `${inputs.NAME}`
     "#);
     insta::assert_snapshot!(errors(&user("{ name: \"u-${inputs.pw}\", password: \"${inputs.env}\" }")), @r#"
     error[reference::in_text]: `${inputs.pw}` is a secret and cannot be part of a text
-      --> runbook.yaml:15:26
+      --> runbook.yaml:16:26
        |
-    15 |         with: { name: "u-${inputs.pw}", password: "${inputs.env}" }
+    16 |         with: { name: "u-${inputs.pw}", password: "${inputs.env}" }
        |                          ^^^^^^^^^^^^ this is a secret
        = help: a text is stored in the plan; a secret stands alone, where an operation takes one
 
     error[plan::secret]: `password` wants a secret
-      --> runbook.yaml:15:51
+      --> runbook.yaml:16:51
        |
-    15 |         with: { name: "u-${inputs.pw}", password: "${inputs.env}" }
+    16 |         with: { name: "u-${inputs.pw}", password: "${inputs.env}" }
        |                                                   ^^^^^^^^^^^^^^^ this would be stored in the plan and in the journal
        = help: declare an input of type `secret` and refer to it: `${inputs.NAME}`
     "#);
     insta::assert_snapshot!(errors(&user("{ name: a, password: { source: x, fingerprint: y } }")), @r"
     error[plan::secret]: `password` wants a secret
-      --> runbook.yaml:15:36
+      --> runbook.yaml:16:36
        |
-    15 |         with: { name: a, password: { source: x, fingerprint: y } }
+    16 |         with: { name: a, password: { source: x, fingerprint: y } }
        |                                    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ this would be stored in the plan and in the journal
        = help: declare an input of type `secret` and refer to it: `${inputs.NAME}`
     ");
     insta::assert_snapshot!(errors(&user("{ name: a, password: \"p-${inputs.pw}\", token: \"${inputs.pw.key}\" }")), @r#"
     error[reference::in_text]: `${inputs.pw}` is a secret and cannot be part of a text
-      --> runbook.yaml:15:39
+      --> runbook.yaml:16:39
        |
-    15 |         with: { name: a, password: "p-${inputs.pw}", token: "${inputs.pw.key}" }
+    16 |         with: { name: a, password: "p-${inputs.pw}", token: "${inputs.pw.key}" }
        |                                       ^^^^^^^^^^^^ this is a secret
        = help: a text is stored in the plan; a secret stands alone, where an operation takes one
 
     error[reference::unknown_field]: `${inputs.pw.key}`: a secret has no fields
-      --> runbook.yaml:15:74
+      --> runbook.yaml:16:74
        |
-    15 |         with: { name: a, password: "p-${inputs.pw}", token: "${inputs.pw.key}" }
+    16 |         with: { name: a, password: "p-${inputs.pw}", token: "${inputs.pw.key}" }
        |                                                                          ^^^ this field is not there
        = help: a secret is one text; `from: { secrets_manager: ... }` takes a `json_key`
     "#);
     insta::assert_snapshot!(errors(&runbook("      - { id: e, op: test.echo, with: { any: { deep: [\"${inputs.pw}\"] } } }\n")), @r#"
     error[plan::secret]: `any.deep[0]` does not take a secret, and `pw` is one
-      --> runbook.yaml:13:55
+      --> runbook.yaml:14:55
        |
-    13 |       - { id: e, op: test.echo, with: { any: { deep: ["${inputs.pw}"] } } }
+    14 |       - { id: e, op: test.echo, with: { any: { deep: ["${inputs.pw}"] } } }
        |                                                       ^^^^^^^^^^^^^^ this would be stored and shown like any other value
        = help: a secret stands only where an operation takes one
     "#);
@@ -120,16 +120,16 @@ fn an_output_that_is_a_secret_stays_one() {
     let shown = "      - { id: bob, op: test.user, with: { name: \"${ana.password}\", password: \"${ana.name}\" } }\n";
     insta::assert_snapshot!(errors(&runbook(&format!("{ana}{shown}"))), @r#"
     error[plan::secret]: `name` does not take a secret, and `ana.password` is one
-      --> runbook.yaml:14:49
+      --> runbook.yaml:15:49
        |
-    14 |       - { id: bob, op: test.user, with: { name: "${ana.password}", password: "${ana.name}" } }
+    15 |       - { id: bob, op: test.user, with: { name: "${ana.password}", password: "${ana.name}" } }
        |                                                 ^^^^^^^^^^^^^^^^^ this would be stored and shown like any other value
        = help: a secret stands only where an operation takes one
 
     error[plan::secret]: `password` wants a secret
-      --> runbook.yaml:14:78
+      --> runbook.yaml:15:78
        |
-    14 |       - { id: bob, op: test.user, with: { name: "${ana.password}", password: "${ana.name}" } }
+    15 |       - { id: bob, op: test.user, with: { name: "${ana.password}", password: "${ana.name}" } }
        |                                                                              ^^^^^^^^^^^^^ this would be stored in the plan and in the journal
        = help: declare an input of type `secret` and refer to it: `${inputs.NAME}`
     "#);
@@ -144,25 +144,25 @@ fn nothing_is_decided_by_a_secret() {
     };
     insta::assert_snapshot!(errors(&step("for_each: [\"${inputs.pw}\"]")), @r#"
     error[plan::secret]: `${inputs.pw}` is a secret and cannot stand here
-      --> runbook.yaml:16:20
+      --> runbook.yaml:17:20
        |
-    16 |         for_each: ["${inputs.pw}"]
+    17 |         for_each: ["${inputs.pw}"]
        |                    ^^^^^^^^^^^^^^ what stands here goes into the plan
        = help: a secret stands alone, in the parameters of an operation that takes one
     "#);
     insta::assert_snapshot!(errors(&step("when: inputs.pw == \"x\"")), @r#"
     error[plan::secret]: `when` cannot look at the secret `pw`
-      --> runbook.yaml:16:15
+      --> runbook.yaml:17:15
        |
-    16 |         when: inputs.pw == "x"
+    17 |         when: inputs.pw == "x"
        |               ^^^^^^^^^ what this decides can be read by anybody
        = help: decide by another input
     "#);
     insta::assert_snapshot!(errors(&step("verify: [\"output.name == inputs['pw']\"]")), @r#"
     error[plan::secret]: `verify` cannot look at the secret `pw`
-      --> runbook.yaml:16:34
+      --> runbook.yaml:17:34
        |
-    16 |         verify: ["output.name == inputs['pw']"]
+    17 |         verify: ["output.name == inputs['pw']"]
        |                                  ^^^^^^^^^^^^ what this decides can be read by anybody
        = help: decide by another input
     "#);
@@ -176,34 +176,34 @@ fn a_value_has_no_place_in_a_runbook_or_on_a_command_line() {
     assert!(!given.contains("hunter2"));
     insta::assert_snapshot!(given, @r"
     error[input::secret_given]: the input `pw` is a secret and was given with `--input`
-     --> runbook.yaml:5:3
+     --> runbook.yaml:6:3
       |
-    5 |   pw:
+    6 |   pw:
       |   ^^ its type is `secret`
       = help: other users of this host can read command lines: treat the value as known and change it; give the next one in SWITCHBACK_INPUT_PW, or with `--secret-file pw=PATH`
     ");
     insta::assert_snapshot!(errors(&text.replace("spare: { type: secret }", "spare: { type: secret, default: hunter2, pattern: x }")), @r"
     error[input::secret_default]: the secret `spare` has a default
-     --> runbook.yaml:9:35
-      |
-    9 |   spare: { type: secret, default: hunter2, pattern: x }
-      |                                   ^^^^^^^ whoever reads the runbook can read this
-      = help: remove it, and change what it stands for; `from:` says where a secret comes from
+      --> runbook.yaml:10:35
+       |
+    10 |   spare: { type: secret, default: hunter2, pattern: x }
+       |                                   ^^^^^^^ whoever reads the runbook can read this
+       = help: remove it, and change what it stands for; `from:` says where a secret comes from
 
     error[input::pattern]: the input `spare` has a pattern and is not a string
-     --> runbook.yaml:9:53
-      |
-    9 |   spare: { type: secret, default: hunter2, pattern: x }
-      |                                                     ^ its type is `secret`
-      = help: only inputs of type `string` can have a pattern
+      --> runbook.yaml:10:53
+       |
+    10 |   spare: { type: secret, default: hunter2, pattern: x }
+       |                                                     ^ its type is `secret`
+       = help: only inputs of type `string` can have a pattern
     ");
     insta::assert_snapshot!(errors(&text.replace("spare: { type: secret }", "spare: { type: string, default: a, from: { file: x } }")), @r"
     error[input::from]: the input `spare` says where it comes from
-     --> runbook.yaml:9:3
-      |
-    9 |   spare: { type: string, default: a, from: { file: x } }
-      |   ^^^^^ its type is `string`
-      = help: only inputs of type `secret` have `from`; give this one with `--input`, or a `default`
+      --> runbook.yaml:10:3
+       |
+    10 |   spare: { type: string, default: a, from: { file: x } }
+       |   ^^^^^ its type is `string`
+       = help: only inputs of type `secret` have `from`; give this one with `--input`, or a `default`
     ");
 }
 
@@ -214,41 +214,50 @@ fn from_names_one_place() {
     };
     insta::assert_snapshot!(from("{}"), @r"
     error[runbook::secret_from]: `from` wants one place
-     --> runbook.yaml:9:32
-      |
-    9 |   spare: { type: secret, from: {} }
-      |                                ^^ this is not one
-      = help: write `from: { file: PATH }` or `from: { secrets_manager: { secret_id: NAME } }`
+      --> runbook.yaml:10:32
+       |
+    10 |   spare: { type: secret, from: {} }
+       |                                ^^ this is not one
+       = help: write `from: { file: PATH }` or `from: { secrets_manager: { secret_id: NAME } }`
     ");
     insta::assert_snapshot!(from("{ file: x, secrets_manager: { secret_id: y } }"), @r"
     error[runbook::secret_from]: `from` wants one place
-     --> runbook.yaml:9:32
-      |
-    9 |   spare: { type: secret, from: { file: x, secrets_manager: { secret_id: y } } }
-      |                                ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ this is not one
-      = help: write `from: { file: PATH }` or `from: { secrets_manager: { secret_id: NAME } }`
+      --> runbook.yaml:10:32
+       |
+    10 |   spare: { type: secret, from: { file: x, secrets_manager: { secret_id: y } } }
+       |                                ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ this is not one
+       = help: write `from: { file: PATH }` or `from: { secrets_manager: { secret_id: NAME } }`
     ");
     insta::assert_snapshot!(from("{ secrets_manager: { id: y } }"), @r"
     error[runbook::unknown_key]: unknown key `id` in `secrets_manager`
-     --> runbook.yaml:9:53
-      |
-    9 |   spare: { type: secret, from: { secrets_manager: { id: y } } }
-      |                                                     ^^ this key is not known
-      = help: `secrets_manager` has the keys `secret_id`, `json_key` and `version_stage`
+      --> runbook.yaml:10:53
+       |
+    10 |   spare: { type: secret, from: { secrets_manager: { id: y } } }
+       |                                                     ^^ this key is not known
+       = help: `secrets_manager` has the keys `secret_id`, `json_key` and `version_stage`
 
     error[runbook::missing_key]: `secrets_manager` lacks the key `secret_id`
-     --> runbook.yaml:9:53
-      |
-    9 |   spare: { type: secret, from: { secrets_manager: { id: y } } }
-      |                                                     ^^ `secret_id` is missing here
-      = help: add `secret_id: NAME`
+      --> runbook.yaml:10:53
+       |
+    10 |   spare: { type: secret, from: { secrets_manager: { id: y } } }
+       |                                                     ^^ `secret_id` is missing here
+       = help: add `secret_id: NAME`
     ");
+    let nowhere = user("{ name: a, password: \"${inputs.pw}\" }").replacen("aws:", "aws.west:", 1);
+    insta::assert_snapshot!(errors(&nowhere), @r#"
+    error[plan::secret_from]: a secret of Secrets Manager needs the target `aws`
+     --> runbook.yaml:9:43
+      |
+    9 |     from: { secrets_manager: { secret_id: "${inputs.env}/db", json_key: password } }
+      |                                           ^^^^^^^^^^^^^^^^^^ in which account and region is it?
+      = help: declare `target: { aws: { region: REGION, account: "ACCOUNT" } }`
+    "#);
     let text = user("{ name: a, password: \"${inputs.pw}\" }").replace("${inputs.env}", "${inputs.spare}");
     insta::assert_snapshot!(errors(&text), @r#"
     error[plan::secret]: `${inputs.spare}` is a secret and cannot stand here
-     --> runbook.yaml:8:43
+     --> runbook.yaml:9:43
       |
-    8 |     from: { secrets_manager: { secret_id: "${inputs.spare}/db", json_key: password } }
+    9 |     from: { secrets_manager: { secret_id: "${inputs.spare}/db", json_key: password } }
       |                                           ^^^^^^^^^^^^^^^^^^^^ what stands here goes into the plan
       = help: a secret stands alone, in the parameters of an operation that takes one
     "#);
