@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use switchback_model::facts::{Facts, ProofKind, Reversibility};
+use switchback_model::{ErrorClass, OpError};
 
 use crate::context::QUIET;
 
@@ -59,4 +60,9 @@ impl Calls {
             arn: None,
         }
     }
+}
+
+/// A create call was answered and the answer does not say what was made: look it up.
+pub(crate) fn nameless(call: &'static str, about: &str) -> OpError {
+    OpError::new(ErrorClass::Ambiguous, format!("the reply to `{call}` for {about} does not name what it made"))
 }

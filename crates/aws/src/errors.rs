@@ -24,7 +24,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use switchback_model::{ErrorClass, OpError};
+use switchback_model::{ErrorClass, OpError, OpResult};
 
 use crate::intercept::{is_write, request_id};
 
@@ -99,14 +99,44 @@ where
         message,
         service: Some(call.service().to_owned()),
         request_id: error.raw_response().and_then(request_id).or_else(|| request_id_in(&error)),
-        hint: hint(call, class, code.as_deref()),
+        hint: login(&error).or_else(|| hint(call, class, code.as_deref())),
     }
 }
+
+/// The error of one thing among several, out of a reply that was a success as a whole. Nothing
+/// happened to that thing, and AWS said so.
+#[must_use]
+pub fn item_error(call: Call<'_>, code: Option<&str>, message: &str) -> OpError {
+    let class = code.and_then(|c| class_of_code(call, c, message)).unwrap_or(ErrorClass::Permanent);
+    OpError {
+        class,
+        code: code.map(str::to_owned),
+        message: format!("`{}` for {} was refused: {}", call.name, call.about, shortened(message)),
+        service: Some(call.service().to_owned()),
+        request_id: None,
+        hint: hint(call, class, code),
+    }
+}
+
+/// What begins a new session of IAM Identity Center.
+pub(crate) const LOGIN: &str = "aws sso login";
 
 /// Whether the service says that what the call named is not there.
 #[must_use]
 pub fn is_not_found(error: &OpError) -> bool {
     error.code.as_deref().is_some_and(code_is_not_found)
+}
+
+/// What was read or deleted; none when the service says that it is not there.
+///
+/// # Errors
+/// Every error but "not found".
+pub(crate) fn found<T>(reply: OpResult<T>) -> OpResult<Option<T>> {
+    match reply {
+        Ok(reply) => Ok(Some(reply)),
+        Err(e) if is_not_found(&e) => Ok(None),
+        Err(e) => Err(e),
+    }
 }
 
 fn class<E>(call: Call<'_>, error: &SdkError<E, HttpResponse>, code: Option<&str>, status: Option<u16>) -> ErrorClass
@@ -123,7 +153,7 @@ where
             Some(e) if never_connected(e) => ErrorClass::Transient,
             _ => unknown,
         },
-        SdkError::ServiceError(_) => match (code.and_then(|c| class_of_code(call, c, error)), status) {
+        SdkError::ServiceError(_) => match (code.and_then(|c| class_of_code(call, c, &texts(error))), status) {
             (Some(class), _) => class,
             (None, Some(429)) => ErrorClass::Transient,
             (None, Some(500..)) => unknown,
@@ -133,11 +163,9 @@ where
     }
 }
 
-/// What the code alone says; `None`: it depends on the HTTP status.
-fn class_of_code<E>(call: Call<'_>, code: &str, error: &SdkError<E, HttpResponse>) -> Option<ErrorClass>
-where
-    E: Error + Send + Sync + 'static,
-{
+/// What the code says, and its text where AWS has one code for two things; `None`: it depends on the
+/// HTTP status.
+fn class_of_code(call: Call<'_>, code: &str, text: &str) -> Option<ErrorClass> {
     let class = match code {
         "RequestLimitExceeded"
         | "Throttling"
@@ -153,7 +181,7 @@ where
         | "TransactionInProgressException"
         | "ProvisionedThroughputExceededException" => ErrorClass::Transient,
         // Permissions are about specific things, identities are not: EC2 has one code for both.
-        "AuthFailure" if chain(error).any(|e| e.to_string().contains("Not authorized for")) => ErrorClass::Permanent,
+        "AuthFailure" if text.contains("Not authorized for") => ErrorClass::Permanent,
         "ExpiredToken"
         | "ExpiredTokenException"
         | "RequestExpired"
@@ -166,11 +194,24 @@ where
         | "IncompleteSignature"
         | "MissingAuthenticationToken"
         | "RequestTimeTooSkewed" => ErrorClass::Unavailable,
+        // A principal that was made a moment ago is not seen everywhere yet. The code is that of every
+        // fault of a document.
+        "MalformedPolicyDocument" | "MalformedPolicyDocumentException" if call.just_made => {
+            if text.to_ascii_lowercase().contains("invalid principal") {
+                ErrorClass::Busy
+            } else {
+                ErrorClass::Permanent
+            }
+        }
         "DependencyViolation"
+        | "EntityTemporarilyUnmodifiable"
+        | "KMSInvalidStateException"
         | "OperationInProgress"
         | "ConcurrentModification"
         | "ConcurrentModificationException"
-        | "OperationAborted" => ErrorClass::Busy,
+        | "OperationAborted"
+        | "OperationAbortedException"
+        | "UpdateInProgressException" => ErrorClass::Busy,
         "InvalidSubnet.Conflict"
         | "Resource.AlreadyAssociated"
         | "IdempotentParameterMismatch"
@@ -179,11 +220,20 @@ where
         _ if code.starts_with("DeleteConflict") || code.contains("ResourceInUse") || code.ends_with(".InUse") => {
             ErrorClass::Busy
         }
+        // `ClusterContainsTasksException` of ECS, and its sisters: what is in it goes away first.
+        _ if code.starts_with("ClusterContains") => ErrorClass::Busy,
         _ if is_wrong_state(code) => ErrorClass::Busy,
+        // RDS, of a subnet that it does not see yet.
+        "InvalidSubnet" if call.just_made => ErrorClass::Busy,
         _ if code_is_not_found(code) && call.just_made => ErrorClass::Busy,
         _ => return None,
     };
     Some(class)
+}
+
+/// All that an error says, cause by cause.
+fn texts(error: &(dyn Error + 'static)) -> String {
+    chain(error).map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 fn already_exists(call: Call<'_>) -> ErrorClass {
@@ -234,6 +284,17 @@ fn is_about_credentials(error: &(dyn Error + 'static)) -> bool {
         e.is::<CredentialsError>() || {
             let text = e.to_string();
             text.contains("no credentials") || text.contains("no identity") || text.contains("identity resolver")
+        }
+    })
+}
+
+/// How to get credentials where there are none: by name of the command where it is known.
+fn login(error: &(dyn Error + 'static)) -> Option<String> {
+    let sso = || chain(error).any(|e| e.to_string().to_lowercase().contains("sso"));
+    is_about_credentials(error).then(|| match sso() {
+        true => format!("run `{LOGIN}` and `switchback resume`"),
+        false => {
+            "give credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID, `aws configure`) and `switchback resume`".to_owned()
         }
     })
 }
@@ -296,17 +357,39 @@ mod tests {
             (503, "Unavailable", Transient, Ambiguous),
             (400, "DependencyViolation", Busy, Busy),
             (409, "DeleteConflict", Busy, Busy),
+            (409, "EntityTemporarilyUnmodifiable", Busy, Busy),
+            (400, "KMSInvalidStateException", Busy, Busy),
+            (409, "EntityAlreadyExists", Permanent, AlreadyExists),
+            (400, "AlreadyExistsException", Permanent, AlreadyExists),
+            (409, "ConcurrentModification", Busy, Busy),
+            (404, "NoSuchEntity", Permanent, Permanent),
+            (400, "NotFoundException", Permanent, Permanent),
+            (400, "MalformedPolicyDocument", Permanent, Permanent),
+            (409, "LimitExceeded", Permanent, Permanent),
             (400, "ResourceInUse", Busy, Busy),
             (400, "InvalidGroup.InUse", Busy, Busy),
             (400, "IncorrectState", Busy, Busy),
             (400, "IncorrectInstanceState", Busy, Busy),
             (400, "InvalidDBInstanceState", Busy, Busy),
             (400, "InvalidDBClusterStateFault", Busy, Busy),
+            (400, "OperationAbortedException", Busy, Busy),
+            (400, "UpdateInProgressException", Busy, Busy),
+            (400, "ClusterContainsServicesException", Busy, Busy),
+            (400, "ClusterContainsTasksException", Busy, Busy),
+            (400, "ClusterContainsContainerInstancesException", Busy, Busy),
+            (400, "RepositoryAlreadyExistsException", Permanent, AlreadyExists),
+            (400, "ResourceAlreadyExistsException", Permanent, AlreadyExists),
+            (400, "RepositoryNotEmptyException", Permanent, Permanent),
+            (500, "ServerException", Transient, Ambiguous),
             (400, "InvalidGroup.Duplicate", Permanent, AlreadyExists),
             (400, "InvalidPermission.Duplicate", Permanent, AlreadyExists),
             (400, "InvalidSubnet.Conflict", Permanent, AlreadyExists),
             (400, "Resource.AlreadyAssociated", Permanent, AlreadyExists),
             (400, "DBClusterAlreadyExistsFault", Permanent, AlreadyExists),
+            (400, "DBSubnetGroupAlreadyExists", Permanent, AlreadyExists),
+            (400, "InvalidDBSubnetGroupStateFault", Busy, Busy),
+            (400, "InvalidDBParameterGroupState", Busy, Busy),
+            (400, "DBSubnetGroupDoesNotCoverEnoughAZs", Permanent, Permanent),
             (400, "IdempotentParameterMismatch", Permanent, AlreadyExists),
             (400, "ExpiredToken", Unavailable, Unavailable),
             (400, "RequestExpired", Unavailable, Unavailable),
@@ -316,11 +399,29 @@ mod tests {
             (403, "AccessDenied", Permanent, Permanent),
             (400, "InvalidVpcID.NotFound", Permanent, Permanent),
             (400, "VpcLimitExceeded", Permanent, Permanent),
+            (400, "InvalidIPAddress.InUse", Busy, Busy),
+            (400, "RouteAlreadyExists", Permanent, AlreadyExists),
+            (400, "NatGatewayNotFound", Permanent, Permanent),
             (400, "InvalidParameterValue", Permanent, Permanent),
         ] {
             assert_eq!(op_error(READ, service(status, Some(code), "x")).class, on_read, "{code} of a read");
             assert_eq!(op_error(WRITE, service(status, Some(code), "x")).class, on_write, "{code} of a write");
         }
+    }
+
+    #[test]
+    fn one_of_several_things_has_an_error_of_its_own() {
+        let item = |call, code| item_error(call, code, "The endpoint 'vpce-1' does not exist.");
+        let gone = item(WRITE, Some("InvalidVpcEndpoint.NotFound"));
+        assert!(is_not_found(&gone) && gone.class == ErrorClass::Permanent);
+        assert_eq!(
+            gone.to_string(),
+            "`ec2:CreateVpc` for VPC 10.0.0.0/16 was refused: The endpoint 'vpce-1' does not exist (InvalidVpcEndpoint.NotFound)"
+        );
+        assert_eq!(item(WRITE.just_made(), Some("InvalidVpcEndpoint.NotFound")).class, ErrorClass::Busy);
+        assert_eq!(item(WRITE, Some("DependencyViolation")).class, ErrorClass::Busy);
+        assert_eq!(item(WRITE, Some("RequestLimitExceeded")).class, ErrorClass::Transient);
+        assert_eq!(item(WRITE, None).class, ErrorClass::Permanent);
     }
 
     #[test]
@@ -359,7 +460,20 @@ mod tests {
     fn what_was_just_made_may_not_be_seen_yet() {
         let gone = || service(400, Some("InvalidVpcID.NotFound"), "x");
         assert_eq!(op_error(WRITE.just_made(), gone()).class, ErrorClass::Busy);
+        let subnet = || service(400, Some("InvalidSubnet"), "x");
+        assert_eq!(op_error(WRITE.just_made(), subnet()).class, ErrorClass::Busy);
+        assert_eq!(op_error(WRITE, subnet()).class, ErrorClass::Permanent);
         assert!(is_not_found(&op_error(WRITE, gone())));
+        for code in ["NoSuchEntity", "NotFoundException"] {
+            assert_eq!(op_error(WRITE.just_made(), service(400, Some(code), "x")).class, ErrorClass::Busy, "{code}");
+        }
+        for text in ["Invalid principal in policy: \"AWS\":\"x\"", "Policy contains one or more invalid principals."] {
+            let unseen = || service(400, Some("MalformedPolicyDocument"), text);
+            assert_eq!(op_error(WRITE.just_made(), unseen()).class, ErrorClass::Busy, "{text}");
+            assert_eq!(op_error(WRITE, unseen()).class, ErrorClass::Permanent, "{text}");
+        }
+        let fault = service(400, Some("MalformedPolicyDocument"), "Syntax errors in policy.");
+        assert_eq!(op_error(WRITE.just_made(), fault).class, ErrorClass::Permanent);
         assert!(!is_not_found(&op_error(WRITE, service(400, Some("VpcLimitExceeded"), "x"))));
     }
 
@@ -394,8 +508,11 @@ mod tests {
             error.to_string(),
             "`ec2:CreateVpc` for VPC 10.0.0.0/16 was not sent, for want of credentials: nothing in the chain"
         );
-        let failed = ConnectorError::other(CredentialsError::provider_error("sso").into(), None);
-        assert_eq!(op_error(WRITE, Sdk::dispatch_failure(failed)).class, ErrorClass::Unavailable);
+        assert!(error.hint.unwrap().contains("`aws configure`"));
+        let over = CredentialsError::provider_error("the SSO token has expired and cannot be refreshed");
+        let failed = op_error(WRITE, Sdk::dispatch_failure(ConnectorError::other(over.into(), None)));
+        assert_eq!(failed.class, ErrorClass::Unavailable);
+        assert_eq!(failed.hint.as_deref(), Some("run `aws sso login` and `switchback resume`"));
     }
 
     #[test]

@@ -4,26 +4,38 @@
 //! - [`intercept`]: every call is fenced (writes), recorded and named.
 //! - [`errors`]: what an error of AWS means for the executor.
 //! - [`tags`], [`calls`]: ownership, and the facts that all operations share.
+//! - [`document`]: policy documents, and when two of them say the same.
 //! - [`ids`]: ids as types, which the schemas carry.
-//! - [`provider`]: the account guard, and the sweep for what is left of a run.
+//! - [`secret`]: the value of a secret input out of Secrets Manager.
+//! - [`provider`]: the account guard, and the sweep for what is left of a run; `sweep`, outside EC2.
 //! - [`ec2`] and the other services: the operations of one service in a folder, one file each.
+//! - `asked`: settings that were read back, compared in what was asked for.
 //! - `named`: what operations do alike on things that are addressed by name, which are most outside EC2.
 //!
 //! An operation decides nothing about retries, waits for quiet periods or recovery: it does one
 //! thing, and says what it sees. What it is told and what it tells goes through its `Cx`; no clock
 //! and no environment is read behind its back.
 
+mod asked;
 pub mod calls;
 mod cidr;
 pub mod context;
+pub mod document;
 pub mod ec2;
+pub mod ecr;
+pub mod ecs;
 pub mod errors;
 pub mod http;
+pub mod iam;
 pub mod ids;
 pub mod intercept;
-#[expect(dead_code, reason = "its first users follow")]
+pub mod kms;
+pub mod logs;
 mod named;
 pub mod provider;
+pub mod rds;
+pub mod secret;
+mod sweep;
 pub mod tags;
 #[cfg(test)]
 mod testing;
@@ -31,7 +43,7 @@ mod testing;
 use switchback_engine::Registry;
 use switchback_engine::registry::DuplicateKind;
 
-pub use context::{AwsConfig, AwsContext, CredentialSource, QUIET, Secret};
+pub use context::{AwsConfig, AwsContext, CredentialSource, QUIET, Role, Secret};
 pub use provider::AwsProvider;
 
 /// Adds every operation of this crate.
@@ -45,6 +57,26 @@ pub fn register(registry: &mut Registry) -> Result<(), DuplicateKind> {
     registry.register(ec2::internet_gateway_attachment::InternetGatewayAttachment)?;
     registry.register(ec2::security_group::SecurityGroup)?;
     registry.register(ec2::security_group_rule::SecurityGroupRule)?;
+    registry.register(ec2::elastic_ip::ElasticIp)?;
+    registry.register(ec2::nat_gateway::NatGateway)?;
+    registry.register(ec2::route_table::RouteTable)?;
+    registry.register(ec2::route::Route)?;
+    registry.register(ec2::route_table_association::RouteTableAssociation)?;
+    registry.register(ec2::vpc_endpoint::VpcEndpoint)?;
+    registry.register(iam::role::Role)?;
+    registry.register(iam::role_policy_attachment::RolePolicyAttachment)?;
+    registry.register(iam::policy::Policy)?;
+    registry.register(iam::role_inline_policy::RoleInlinePolicy)?;
+    registry.register(kms::key::Key)?;
+    registry.register(kms::alias::Alias)?;
+    registry.register(ecr::lifecycle_policy::LifecyclePolicy)?;
+    registry.register(ecr::repository::Repository)?;
+    registry.register(ecs::cluster::Cluster)?;
+    registry.register(logs::log_group::LogGroup)?;
+    registry.register(rds::db_cluster::DbCluster)?;
+    registry.register(rds::db_cluster_parameter_group::DbClusterParameterGroup)?;
+    registry.register(rds::db_instance::DbInstance)?;
+    registry.register(rds::db_subnet_group::DbSubnetGroup)?;
     Ok(())
 }
 
@@ -55,12 +87,32 @@ mod tests {
     /// Journals name operations by kind and version. A line here is never changed: a renamed kind
     /// cannot be found after a crash, and a stored type that changes takes a new version.
     const COMMITTED: &[(&str, u32)] = &[
+        ("aws.ec2.elastic_ip", 1),
         ("aws.ec2.internet_gateway", 1),
         ("aws.ec2.internet_gateway_attachment", 1),
+        ("aws.ec2.nat_gateway", 1),
+        ("aws.ec2.route", 1),
+        ("aws.ec2.route_table", 1),
+        ("aws.ec2.route_table_association", 1),
         ("aws.ec2.security_group", 1),
         ("aws.ec2.security_group_rule", 1),
         ("aws.ec2.subnet", 1),
         ("aws.ec2.vpc", 1),
+        ("aws.ec2.vpc_endpoint", 1),
+        ("aws.ecr.lifecycle_policy", 1),
+        ("aws.ecr.repository", 1),
+        ("aws.ecs.cluster", 1),
+        ("aws.iam.policy", 1),
+        ("aws.iam.role", 1),
+        ("aws.iam.role_inline_policy", 1),
+        ("aws.iam.role_policy_attachment", 1),
+        ("aws.kms.alias", 1),
+        ("aws.kms.key", 1),
+        ("aws.logs.log_group", 1),
+        ("aws.rds.db_cluster", 1),
+        ("aws.rds.db_cluster_parameter_group", 1),
+        ("aws.rds.db_instance", 1),
+        ("aws.rds.db_subnet_group", 1),
     ];
 
     #[test]
@@ -70,6 +122,20 @@ mod tests {
         let kinds: Vec<_> = registry.iter().map(|op| (op.kind(), op.version())).collect();
         assert_eq!(kinds, COMMITTED);
         assert!(register(&mut registry).is_err(), "twice is an error");
+    }
+
+    #[test]
+    fn every_operation_says_what_it_is_and_shows_how_it_is_used() {
+        let mut registry = Registry::new();
+        register(&mut registry).unwrap();
+        for op in registry.iter() {
+            let schema = op.params_schema().to_value();
+            let about = schema["description"].as_str().unwrap_or_default();
+            assert!(about.len() > 10 && !about.starts_with("The parameters"), "{}: {about:?}", op.kind());
+            let example = op.example().unwrap_or_else(|| panic!("{} has no example", op.kind()));
+            let bound = op.bind(&example).unwrap_or_else(|e| panic!("{}: {e:?}", op.kind()));
+            assert_eq!(op.facts_of(&example), Some(bound.facts()), "{}", op.kind());
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use switchback_engine::{Cx, Found, Verdict};
 use switchback_model::record::Proof;
-use switchback_model::{OpError, OpResult};
+use switchback_model::{ErrorClass, OpError, OpResult};
 use tokio::time::Instant;
 
 use crate::calls::Absent;
@@ -49,6 +49,44 @@ pub(crate) async fn capture<N: Named>(cx: &Cx, name: &str) -> OpResult<Absent> {
         None => Ok(Absent {}),
         Some(thing) => Err(OpError::foreign(format!("{} is there already", described(cx, name, &thing)))
             .with_hint("leave the step out, or give it another name")),
+    }
+}
+
+/// Right before a create call that succeeds where something of that name is there, and changes it or gives
+/// it back: `capture` has looked, and this looks once more.
+///
+/// # Errors
+/// Class `AlreadyExists` when something has that name by now; whose it is is then for `find` to say.
+pub(crate) async fn still_absent<N: Named>(cx: &Cx, name: &str) -> OpResult<()> {
+    match N::read(cx, name).await? {
+        None => Ok(()),
+        Some(thing) => {
+            let message = format!("{} is there by now", described(cx, name, &thing));
+            Err(OpError::new(ErrorClass::AlreadyExists, message))
+        }
+    }
+}
+
+/// Right before a delete: waits until `look` finds nothing more inside the thing. What a later step had in
+/// it and has just removed may still be listed, so what is found is believed only after the quiet period.
+///
+/// # Errors
+/// Class `Drift`, with what `look` found: it is not ours, and is never removed.
+pub(crate) async fn emptied<N: Named, F>(cx: &Cx, name: &str, look: impl Fn() -> F + Send + Sync) -> OpResult<()>
+where
+    F: Future<Output = OpResult<Option<String>>> + Send,
+{
+    let patience = Instant::now() + cx.get::<AwsContext>()?.quiet();
+    let look = || async {
+        let inside = look().await?;
+        Ok((inside.is_none() || Instant::now() >= patience).then_some(inside))
+    };
+    match cx.wait_for(&format!("waiting until {} `{name}` is empty", N::WHAT), POLL, look).await? {
+        None => Ok(()),
+        Some(inside) => {
+            Err(OpError::drift(format!("{} `{name}` holds {inside}, which this step did not make", N::WHAT))
+                .with_hint("move or remove it, and unwind again"))
+        }
     }
 }
 
@@ -146,6 +184,30 @@ pub(crate) async fn wait_until_gone<N: Named>(cx: &Cx, name: &str, poll: Duratio
         Ok(there.is_none_or(|t| !tags::are_of_step(cx, t.tags())).then_some(()))
     };
     cx.wait_for(&format!("waiting until {} `{name}` is gone", N::WHAT), poll, look).await
+}
+
+/// Looks again and again until `fine` likes what it sees, and for no longer than the quiet period: then
+/// what is seen is believed.
+///
+/// # Errors
+/// Those of `look`, and of the wait.
+pub(crate) async fn patiently<T, F, Fut>(
+    cx: &Cx,
+    waiting_for: &str,
+    look: F,
+    fine: impl Fn(&T) -> bool + Send + Sync,
+) -> OpResult<T>
+where
+    T: Send,
+    F: Fn() -> Fut + Send + Sync,
+    Fut: Future<Output = OpResult<T>> + Send,
+{
+    let patience = Instant::now() + cx.get::<AwsContext>()?.quiet();
+    let look = || async {
+        let seen = look().await?;
+        Ok((fine(&seen) || Instant::now() >= patience).then_some(seen))
+    };
+    cx.wait_for(waiting_for, POLL, look).await
 }
 
 /// `verify` of a thing that should be gone: nothing of that name carries this step's tags. Another's

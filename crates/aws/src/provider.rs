@@ -5,22 +5,25 @@ use aws_sdk_ec2::types::{ResourceType, Tag, TagSpecification};
 use switchback_engine::Operation;
 use switchback_engine::operation::BoxFuture;
 use switchback_engine::provider::{CallLog, Identity, Provider};
-use switchback_model::plan::Plan;
+use switchback_model::plan::{Plan, PlanStep, Target};
 use switchback_model::record::Leftover;
 use switchback_model::{ErrorClass, OpError, OpResult, RunId};
 
 use crate::context::AwsContext;
 use crate::ec2;
 use crate::ec2::subnet::Subnet;
-use crate::errors::{Call, op_error};
+use crate::errors::{Call, LOGIN, op_error};
+use crate::sweep;
 
 /// AWS, as the target of one plan.
 #[derive(Debug, Clone)]
 pub struct AwsProvider {
+    name: String,
     context: AwsContext,
     account: String,
     tag_prefix: String,
     makes_subnets: bool,
+    beyond_ec2: bool,
 }
 
 impl AwsProvider {
@@ -28,14 +31,38 @@ impl AwsProvider {
     /// ownership tags, `switchback` by default.
     #[must_use]
     pub fn new(context: AwsContext, account: impl Into<String>, tag_prefix: impl Into<String>) -> Self {
-        Self { context, account: account.into(), tag_prefix: tag_prefix.into(), makes_subnets: false }
+        Self {
+            name: Target::AWS.to_owned(),
+            context,
+            account: account.into(),
+            tag_prefix: tag_prefix.into(),
+            makes_subnets: false,
+            beyond_ec2: true,
+        }
+    }
+
+    /// As the target of that name in the plan, `aws.west`.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Sweeps only where this plan can have left anything: a caller who may use EC2 and nothing else
+    /// needs no permission to list the rest.
+    #[must_use]
+    pub fn sweeping_for(mut self, plan: &Plan) -> Self {
+        let listed_elsewhere = |op: &str| ["aws.ec2.", "aws.iam."].iter().any(|service| op.starts_with(service));
+        self.beyond_ec2 = plan.steps.iter().any(|step| step.op.starts_with("aws.") && !listed_elsewhere(&step.op));
+        self
     }
 
     /// Asks in the preflight for the permissions that this plan needs, where they can be asked for
     /// without making anything.
     #[must_use]
     pub fn for_plan(mut self, plan: &Plan) -> Self {
-        self.makes_subnets = plan.steps.iter().any(|step| step.op == Subnet::KIND);
+        let here = |step: &&PlanStep| step.provider.as_deref().unwrap_or(Target::AWS) == self.name;
+        self.makes_subnets = plan.steps.iter().filter(here).any(|step| step.op == Subnet::KIND);
         self
     }
 
@@ -46,11 +73,12 @@ impl AwsProvider {
             .get_caller_identity()
             .send()
             .await
-            .map_err(|e| op_error(Call::new("sts:GetCallerIdentity", "the caller"), e))?;
+            .map_err(|e| self.with_profile(op_error(Call::new("sts:GetCallerIdentity", "the caller"), e)))?;
         let (account, caller) = (reply.account().unwrap_or_default(), reply.arn().unwrap_or_default());
         if account != self.account {
             return Err(OpError::permanent(format!(
-                "refused: the caller {caller} is in account {account}, the runbook wants {}",
+                "refused: {}the caller {caller} is in account {account}, the runbook wants {}",
+                self.target().map(|name| format!("target `{name}`: ")).unwrap_or_default(),
                 self.account
             ))
             .with_hint(
@@ -58,6 +86,23 @@ impl AwsProvider {
             ));
         }
         Ok(Identity { caller: caller.to_owned() })
+    }
+
+    /// The name of the target, where it is not the default one.
+    fn target(&self) -> Option<&str> {
+        Some(self.name.as_str()).filter(|name| *name != Target::AWS)
+    }
+
+    /// The error with the target that it is about, and the profile in the command that mends it.
+    fn with_profile(&self, mut error: OpError) -> OpError {
+        if let Some(name) = self.target() {
+            error.message = format!("target `{name}`: {}", error.message);
+        }
+        if error.hint.as_ref().is_some_and(|hint| hint.contains(LOGIN)) {
+            let profile = self.context.profile().map(|name| format!(" --profile {name}")).unwrap_or_default();
+            error.hint = Some(format!("run `{LOGIN}{profile}`"));
+        }
+        error
     }
 
     /// Whether a create call with ownership tags would be allowed, by a dry run of `CreateSubnet` in
@@ -90,8 +135,8 @@ impl AwsProvider {
 const NO_VPC: &str = "vpc-00000000000000000";
 
 impl Provider for AwsProvider {
-    fn name(&self) -> &'static str {
-        "aws"
+    fn name(&self) -> &str {
+        &self.name
     }
 
     fn preflight(&self, calls: CallLog) -> BoxFuture<'_, OpResult<Identity>> {
@@ -105,7 +150,19 @@ impl Provider for AwsProvider {
     }
 
     fn sweep(&self, run: RunId, calls: CallLog) -> BoxFuture<'_, OpResult<Vec<Leftover>>> {
-        Box::pin(async move { ec2::sweep(&self.context.ec2_of_no_step(calls), &self.tag_prefix, run).await })
+        Box::pin(async move {
+            let mut left = ec2::sweep(&self.context.ec2_of_no_step(calls.clone()), &self.tag_prefix, run).await?;
+            if self.beyond_ec2 {
+                match sweep::sweep(&self.context, &calls, &self.tag_prefix, run).await {
+                    Ok(more) => left.extend(more),
+                    // What is known to be left is said first; the next sweep meets the error again.
+                    Err(_) if !left.is_empty() => {}
+                    Err(e) => return Err(e),
+                }
+            }
+            left.iter_mut().for_each(|l| l.target = self.target().map(str::to_owned));
+            Ok(left)
+        })
     }
 }
 
@@ -116,6 +173,7 @@ mod tests {
     use switchback_engine::provider::no_log;
 
     use super::*;
+    use crate::context::{AwsConfig, CredentialSource};
     use crate::testing::{Answer, Script};
 
     const CALLER: Answer = Answer::Reply(
@@ -126,6 +184,34 @@ mod tests {
     async fn provider(account: &str, script: &Script, makes_subnets: bool) -> AwsProvider {
         let context = AwsContext::new(script.config()).await;
         AwsProvider { makes_subnets, ..AwsProvider::new(context, account, "switchback") }
+    }
+
+    /// The replies of EC2 to a sweep that finds an image. Its type has no list here.
+    fn an_image() -> Vec<Answer> {
+        let tags = |key: &str, value: &str| {
+            let text = format!(
+                "<DescribeTagsResponse><tagSet><item><resourceId>ami-1</resourceId><resourceType>image</resourceType>\
+                 <key>switchback:{key}</key><value>{value}</value></item></tagSet></DescribeTagsResponse>"
+            );
+            Answer::Reply(200, text.leak())
+        };
+        vec![tags("run", "x"), tags("step", "a"), tags("generation", "1")]
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_may_not_be_listed_hides_nothing_that_is_known() {
+        let denied = Answer::Reply(400, r#"{"__type":"AccessDeniedException","message":"no"}"#);
+        let nothing = Answer::Reply(200, "<DescribeTagsResponse><tagSet/></DescribeTagsResponse>");
+        let run = RunId::new(uuid::Uuid::from_u128(7));
+        let script = Script::new(an_image().into_iter().chain([denied.clone()]));
+        let left = provider("123456789012", &script, false).await.sweep(run, no_log()).await.unwrap();
+        assert_eq!((left.len(), script.requests()), (1, 4));
+        let script = Script::new([nothing.clone(), denied]);
+        let error = provider("123456789012", &script, false).await.sweep(run, no_log()).await.unwrap_err();
+        assert_eq!(error.hint.as_deref(), Some("the caller needs the IAM action `tag:GetResources`"));
+        let script = Script::new([nothing]);
+        let only_ec2 = AwsProvider { beyond_ec2: false, ..provider("123456789012", &script, false).await };
+        assert!(only_ec2.sweep(run, no_log()).await.unwrap().is_empty());
     }
 
     #[tokio::test(start_paused = true)]
@@ -139,6 +225,25 @@ mod tests {
              999999999999"
         );
         assert_eq!(script.requests(), 1, "nothing else is asked");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_further_target_is_named() {
+        let script = Script::new([CALLER]);
+        let west = provider("999999999999", &script, false).await.named("aws.west");
+        let error = west.preflight(no_log()).await.unwrap_err();
+        assert!(error.message.starts_with("refused: target `aws.west`: the caller arn:aws:iam::"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_session_that_is_over_names_the_command_and_the_profile() {
+        let config = AwsConfig {
+            credentials: CredentialSource::Standard { profile: Some("west".into()) },
+            ..Script::default().config()
+        };
+        let provider = AwsProvider::new(AwsContext::new(config).await, "999999999999", "switchback");
+        let over = OpError::new(ErrorClass::Unavailable, "x").with_hint("run `aws sso login` and `switchback resume`");
+        assert_eq!(provider.with_profile(over).hint.as_deref(), Some("run `aws sso login --profile west`"));
     }
 
     #[tokio::test(start_paused = true)]

@@ -88,17 +88,18 @@ pub(crate) enum Answer {
     Silence,
 }
 
-/// An endpoint that answers as scripted, and keeps the `User-Agent` of each request. What is beyond
-/// the script is a reset.
+/// An endpoint that answers as scripted, and keeps the `User-Agent` and the body of each request. What is
+/// beyond the script is a reset.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Script {
     answers: Arc<Mutex<std::collections::VecDeque<Answer>>>,
     pub(crate) agents: Arc<Mutex<Vec<String>>>,
+    pub(crate) bodies: Arc<Mutex<Vec<String>>>,
 }
 
 impl Script {
     pub(crate) fn new(answers: impl IntoIterator<Item = Answer>) -> Self {
-        Self { answers: Arc::new(Mutex::new(answers.into_iter().collect())), agents: Arc::default() }
+        Self { answers: Arc::new(Mutex::new(answers.into_iter().collect())), ..Self::default() }
     }
 
     /// How to reach it.
@@ -122,6 +123,8 @@ impl HttpConnector for Script {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let agent = request.headers().get("user-agent").unwrap_or_default().to_owned();
         self.agents.lock().unwrap().push(agent);
+        let body = request.body().bytes().map(String::from_utf8_lossy).unwrap_or_default();
+        self.bodies.lock().unwrap().push(body.into_owned());
         let answer = self.answers.lock().unwrap().pop_front().unwrap_or(Answer::Reset);
         HttpConnectorFuture::new(async move {
             let io = |text: &str| ConnectorError::io(text.into());

@@ -70,6 +70,7 @@ pub(crate) fn plan(shape: Shape, n: usize) -> Plan {
         description: String::new(),
         target: Target::default(),
         inputs: [].into(),
+        secrets: [].into(),
         policy: Policy { max_parallel: 1000, ..Policy::default() },
         phases: vec!["only".into()],
         steps: (0..n).map(step).collect(),
@@ -136,6 +137,7 @@ pub(crate) fn create(store: &Store, plan: &Plan) -> Result<(RunId, Box<dyn Journ
         runbook: plan.runbook.clone(),
         plan_hash: hash,
         endpoint: Endpoint::default(),
+        secrets: None,
     };
     Ok((run, Box::new(store.create_run(run, &json, started, "apply")?)))
 }

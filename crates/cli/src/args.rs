@@ -81,6 +81,8 @@ pub(crate) enum Command {
     /// The local stand-in for AWS
     #[command(subcommand)]
     Sandbox(Sandbox),
+    /// Show the operations: what they take and give, call, need and leave behind
+    Ops(Ops),
     /// Print the JSON Schema of runbooks
     Schema,
     /// Print the completions of a shell
@@ -273,6 +275,22 @@ pub(crate) struct Takeover {
     /// How many seconds the executor is given to come to rest before it is killed
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     pub(crate) grace: u64,
+}
+
+/// Arguments of `ops`.
+#[derive(Debug, Args)]
+pub(crate) struct Ops {
+    /// An operation, `aws.ec2.vpc`; or how their names begin, `aws.ec2`, for a line each
+    #[arg(value_name = "KIND", conflicts_with = "policy")]
+    pub(crate) kind: Option<String>,
+    /// Print the IAM policy that this runbook or stored plan needs, forward and back
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+    /// The target that the policy is for, where the runbook has several
+    #[arg(long, value_name = "NAME", requires = "policy")]
+    pub(crate) target: Option<String>,
+    #[command(flatten)]
+    pub(crate) inputs: Inputs,
 }
 
 /// `sandbox ...`.

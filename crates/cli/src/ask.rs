@@ -1,6 +1,7 @@
 //! Questions to the person at the terminal. Asked on stderr, answered by a line; what is not a
 //! clear yes is a no.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use dialoguer::Input;
@@ -8,8 +9,9 @@ use dialoguer::console::Term;
 use switchback_engine::Registry;
 use switchback_engine::executor::{Decision, Gate};
 use switchback_engine::operation::BoxFuture;
-use switchback_model::facts::Reversibility;
-use switchback_model::plan::PlanStep;
+use switchback_model::StepId;
+use switchback_model::facts::{Facts, Reversibility};
+use switchback_model::plan::{Plan, PlanStep};
 
 use crate::app::App;
 use crate::error::{CommandError, CommandResult};
@@ -52,14 +54,16 @@ fn line(question: &str) -> Option<String> {
 /// Asks before each step.
 pub(crate) struct AskEachStep {
     told: Arc<Told>,
-    registry: Arc<Registry>,
+    facts: HashMap<StepId, Facts>,
     /// The rest goes without questions.
     all: Arc<Mutex<bool>>,
 }
 
 impl AskEachStep {
-    pub(crate) fn new(told: Arc<Told>, registry: Arc<Registry>) -> Self {
-        Self { told, registry, all: Arc::default() }
+    pub(crate) fn new(told: Arc<Told>, plan: &Plan, registry: &Registry) -> Self {
+        let all = plan.steps.iter().zip(view::facts_of_all(plan, registry));
+        let facts = all.filter_map(|(step, facts)| Some((step.id.clone(), facts?))).collect();
+        Self { told, facts, all: Arc::default() }
     }
 }
 
@@ -70,7 +74,7 @@ impl Gate for AskEachStep {
 
     fn before_step<'a>(&'a self, step: &'a PlanStep) -> BoxFuture<'a, Decision> {
         let (told, all) = (self.told.clone(), self.all.clone());
-        let (shown, question) = (describe(step, &self.registry), format!("{} ({})", step.id, step.op));
+        let (shown, question) = (describe(step, self.facts.get(&step.id)), format!("{} ({})", step.id, step.op));
         Box::pin(async move {
             // A person takes their time: not on a thread that drives anything.
             let asked = tokio::task::spawn_blocking(move || {
@@ -111,14 +115,14 @@ fn ask(question: &str, shown: &str, all: &mut bool) -> Decision {
 }
 
 /// A step with its parameters and what its operation says about it.
-fn describe(step: &PlanStep, registry: &Registry) -> String {
+fn describe(step: &PlanStep, facts: Option<&Facts>) -> String {
     let params = serde_json::to_string_pretty(&view::shown(&step.params)).unwrap_or_default();
     let mut out = format!("{}: {}\n  with {}", step.id, step.op, params.replace('\n', "\n  "));
     if !step.needs.is_empty() {
         let needs: Vec<_> = step.needs.iter().map(ToString::to_string).collect();
         out.push_str(&format!("\n  needs {}", needs.join(", ")));
     }
-    let Some(facts) = view::facts(step, registry) else { return out };
+    let Some(facts) = facts else { return out };
     let list = |calls: &[std::borrow::Cow<'static, str>]| {
         if calls.is_empty() { "nothing".to_owned() } else { calls.join(", ") }
     };

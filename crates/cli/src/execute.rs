@@ -152,7 +152,7 @@ pub(crate) fn execute(app: &App, runtime: &Runtime, signals: Signals, held: Held
     let told = Told::new(&app.out, history.plan());
     let control = Control::new();
     let gate: Arc<dyn Gate> =
-        if ask { Arc::new(AskEachStep::new(told.clone(), env.registry.clone())) } else { Arc::new(AlwaysGo) };
+        if ask { Arc::new(AskEachStep::new(told.clone(), history.plan(), &env.registry)) } else { Arc::new(AlwaysGo) };
     runtime.spawn(signals.watch(control.clone(), told.clone(), app.out.clone()));
     let setup = Setup { journal, history, env, options, observer: told.clone(), gate, control };
     let ended = runtime.block_on(async {

@@ -28,6 +28,7 @@ mod error;
 mod execute;
 mod host;
 mod output;
+mod policy;
 mod preflight;
 mod replay;
 mod sandbox;

@@ -19,7 +19,7 @@ use crate::host::{self, SystemClock};
 use crate::sandbox::{Info, Sandbox};
 
 /// The prefix of ownership tags.
-const TAG_PREFIX: &str = "switchback";
+pub(crate) const TAG_PREFIX: &str = "switchback";
 
 /// The endpoint that a new run remembers. Starts the sandbox where it is wanted and none is up.
 pub(crate) fn choose(app: &App, place: &Place) -> CommandResult<(Endpoint, Option<Info>)> {
@@ -76,7 +76,7 @@ pub(crate) async fn environment(
             config
         };
         let context = AwsContext::new(config).await;
-        let provider = AwsProvider::new(context.clone(), target.account.clone(), TAG_PREFIX);
+        let provider = AwsProvider::new(context.clone(), target.account.clone(), TAG_PREFIX).sweeping_for(plan);
         env.providers.push(Arc::new(match purpose {
             Purpose::Begin => provider.for_plan(plan),
             Purpose::GoOn => provider,

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use serde_json::Value;
 use switchback_model::plan::{Plan, UnresolvedRef};
 use switchback_model::record::{
-    Body, Direction, Endpoint, Json, Record, RunStarted, UndoneHow, UnwindCause, UnwindTarget,
+    Body, Direction, Endpoint, Json, Record, RunSecrets, RunStarted, UndoneHow, UnwindCause, UnwindTarget,
 };
 use switchback_model::status::{IllegalRecord, State, Status};
-use switchback_model::{Generation, OpError, StepId};
+use switchback_model::{Generation, OpError, SecretRef, StepId};
 use thiserror::Error;
 
 /// Whether, and how, a run has come to an end.
@@ -254,6 +254,18 @@ impl History {
         self.started.as_ref().map(|s| s.endpoint.clone()).unwrap_or_default()
     }
 
+    /// The secrets of the run, where it has any.
+    #[must_use]
+    pub fn secrets(&self) -> Option<&RunSecrets> {
+        self.started.as_ref()?.secrets.as_ref()
+    }
+
+    /// What is on record of a secret input.
+    #[must_use]
+    pub fn secret(&self, input: &str) -> Option<&SecretRef> {
+        self.secrets()?.inputs.get(input)
+    }
+
     /// An unwind is on record and not finished.
     #[must_use]
     pub fn is_unwinding(&self) -> bool {
@@ -285,7 +297,7 @@ impl History {
                 outputs.insert(r.step.clone(), value);
             }
         }
-        template.resolve(&|id| outputs.get(id))
+        template.resolve_with(&|id| outputs.get(id), &|name| self.secret(name).cloned())
     }
 
     /// How many steps are in each state, in the order of a step's life.

@@ -231,6 +231,9 @@ pub trait DynOperation: Send + Sync {
     fn output_schema(&self) -> schemars::Schema;
     /// [`Operation::example`].
     fn example(&self) -> Option<Value>;
+    /// [`Operation::facts`] of parameters that are not all known yet: what stands in their place need
+    /// not pass [`Operation::check`]. `None`: they do not have the form of this operation's parameters.
+    fn facts_of(&self, params: &Value) -> Option<Facts>;
     /// Whether `output` has the form of this operation's output.
     ///
     /// # Errors
@@ -310,6 +313,10 @@ impl<O: Operation> DynOperation for Erased<O> {
 
     fn example(&self) -> Option<Value> {
         O::example().and_then(|params| serde_json::to_value(params).ok())
+    }
+
+    fn facts_of(&self, params: &Value) -> Option<Facts> {
+        O::Params::deserialize(params).ok().map(|params| self.0.facts(&params))
     }
 
     fn check_output(&self, output: &Json) -> OpResult<()> {

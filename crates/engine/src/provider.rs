@@ -19,8 +19,8 @@ pub fn no_log() -> CallLog {
 
 /// A target: AWS, a database server.
 pub trait Provider: Send + Sync {
-    /// Its name, for messages: `aws`.
-    fn name(&self) -> &'static str;
+    /// The name of the target in the plan: `aws`, `aws.west`.
+    fn name(&self) -> &str;
 
     /// Read-only. Whether the caller is who the plan wants it to be and may do what the plan
     /// needs. The identity goes into the journal.

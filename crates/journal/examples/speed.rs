@@ -184,5 +184,6 @@ fn started() -> RunStarted {
         runbook: "demo".into(),
         plan_hash: PLAN_HASH.into(),
         endpoint: Endpoint::default(),
+        secrets: None,
     }
 }

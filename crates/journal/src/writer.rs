@@ -249,6 +249,7 @@ mod tests {
             runbook: "demo".into(),
             plan_hash: hex_digest("{}"),
             endpoint: Endpoint::default(),
+            secrets: None,
         };
         let journal = store.create_run(RunId::new(Uuid::from_u128(1)), "{}", started, "apply").unwrap();
         (store, journal)

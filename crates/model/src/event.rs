@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::OpError;
 use crate::ids::{Generation, RunId, Seq, StepId};
 use crate::record::{Body, Direction, Leftover, Record};
+use crate::secret::SecretRef;
 
 /// The version of the JSON events that `--json` prints.
 pub const EVENT_FORMAT_VERSION: u32 = 1;
@@ -146,11 +147,13 @@ pub struct RecordView {
 }
 
 impl RecordView {
-    /// A view of `record`.
+    /// A view of `record`, with the fingerprints of secrets cut short.
     ///
     /// # Errors
     /// When its payload cannot be represented as JSON.
     pub fn new(record: &Record) -> Result<Self, serde_json::Error> {
+        let mut payload = serde_json::from_str(&record.draft.body.payload()?)?;
+        SecretRef::shorten_in(&mut payload);
         Ok(Self {
             seq: record.seq,
             at: record.draft.at,
@@ -158,7 +161,7 @@ impl RecordView {
             generation: record.draft.generation,
             direction: record.draft.direction,
             kind: record.draft.body.kind().to_owned(),
-            payload: serde_json::from_str(&record.draft.body.payload()?)?,
+            payload,
         })
     }
 }

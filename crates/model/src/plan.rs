@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use crate::facts::millis;
 use crate::ids::StepId;
+use crate::secret::SecretRef;
 
 /// The version of [`Plan`]'s stored form.
 pub const PLAN_FORMAT_VERSION: u32 = 1;
@@ -32,6 +33,9 @@ pub struct Plan {
     pub target: Target,
     /// The inputs that are not secret, as given or by default.
     pub inputs: BTreeMap<String, Value>,
+    /// The secret inputs that steps refer to; never a value.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, SecretInput>,
     /// What the run does when a step fails, and how wide it runs.
     pub policy: Policy,
     /// The phases in their order; each is a barrier and its end a checkpoint.
@@ -41,6 +45,42 @@ pub struct Plan {
     /// Files that the runbook includes: path as written, and the SHA-256 of the content in hex.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, String>,
+}
+
+/// A secret input: what the runbook says about it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretInput {
+    /// What it is for; shown where it is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Where it comes from when the command and its environment do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<SecretFrom>,
+}
+
+/// Where a secret comes from by the runbook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum SecretFrom {
+    /// A file. A relative path begins where the command runs.
+    File(String),
+    /// A secret in Secrets Manager, in the account and region of the default target.
+    SecretsManager(ManagedSecret),
+}
+
+/// A secret in Secrets Manager.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManagedSecret {
+    /// Its name or ARN (`GetSecretValue` SecretId).
+    pub secret_id: String,
+    /// The key whose text is the secret, where the value is a JSON object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub json_key: Option<String>,
+    /// The staging label, `AWSCURRENT` by default (`GetSecretValue` VersionStage).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version_stage: Option<String>,
 }
 
 /// What a plan acts on.
@@ -66,6 +106,12 @@ impl Target {
             None | Some(Self::AWS) => self.aws.as_ref(),
             Some(name) => self.more.get(name),
         }
+    }
+
+    /// Every AWS target with its name, the default one first.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &AwsTarget)> {
+        let more = self.more.iter().map(|(name, target)| (name.as_str(), target));
+        self.aws.iter().map(|target| (Self::AWS, target)).chain(more)
     }
 }
 
@@ -97,7 +143,8 @@ pub struct AssumeRole {
     /// What the role's trust policy may ask for (`AssumeRole` ExternalId).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
-    /// The name of the session, `switchback` by default (`AssumeRole` RoleSessionName).
+    /// The name of the session; by default `switchback-` and the run's short id (`AssumeRole`
+    /// RoleSessionName).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_name: Option<String>,
 }
@@ -207,6 +254,8 @@ pub enum Template {
     Lit(Value),
     /// A field of a step's output; keeps its type.
     Ref(OutputRef),
+    /// A secret input, by its name. It becomes a [`SecretRef`], never a value.
+    Secret(String),
     /// Texts and references joined to one text.
     Join(Vec<Template>),
     /// A list with holes.
@@ -247,17 +296,33 @@ pub enum UnresolvedRef {
         /// The way that was looked for.
         path: String,
     },
+    /// The run has no such secret on record.
+    #[error("the run has no secret `{0}`")]
+    NoSecret(String),
     /// A list or object cannot be part of a text.
     #[error("`{0}` is not a text, number or boolean, so it cannot be part of a text")]
     NotScalar(String),
 }
 
 impl Template {
-    /// The value, with every reference filled in from `output`.
+    /// The value before there is a run: every reference is filled in from `output`, and a secret is
+    /// [known by its name](SecretRef::of_input) only.
     ///
     /// # Errors
     /// When a step has no output, or its output lacks the field.
     pub fn resolve<'a>(&self, output: &impl Fn(&StepId) -> Option<&'a Value>) -> Result<Value, UnresolvedRef> {
+        self.resolve_with(output, &|name| Some(SecretRef::of_input(name)))
+    }
+
+    /// The value, with every reference filled in from `output` and every secret from `secret`.
+    ///
+    /// # Errors
+    /// When a step has no output, its output lacks the field, or there is no such secret.
+    pub fn resolve_with<'a>(
+        &self,
+        output: &impl Fn(&StepId) -> Option<&'a Value>,
+        secret: &impl Fn(&str) -> Option<SecretRef>,
+    ) -> Result<Value, UnresolvedRef> {
         Ok(match self {
             Self::Lit(value) => value.clone(),
             Self::Ref(r) => {
@@ -269,10 +334,11 @@ impl Template {
                 }
                 at.clone()
             }
+            Self::Secret(name) => secret(name).ok_or_else(|| UnresolvedRef::NoSecret(name.clone()))?.to_json(),
             Self::Join(parts) => {
                 let mut text = String::new();
                 for part in parts {
-                    match part.resolve(output)? {
+                    match part.resolve_with(output, secret)? {
                         Value::String(s) => text.push_str(&s),
                         v @ (Value::Number(_) | Value::Bool(_)) => text.push_str(&v.to_string()),
                         other => return Err(UnresolvedRef::NotScalar(other.to_string())),
@@ -280,9 +346,13 @@ impl Template {
                 }
                 Value::String(text)
             }
-            Self::List(items) => Value::Array(items.iter().map(|i| i.resolve(output)).collect::<Result<_, _>>()?),
+            Self::List(items) => {
+                Value::Array(items.iter().map(|i| i.resolve_with(output, secret)).collect::<Result<_, _>>()?)
+            }
             Self::Map(map) => Value::Object(
-                map.iter().map(|(k, v)| Ok((k.clone(), v.resolve(output)?))).collect::<Result<_, UnresolvedRef>>()?,
+                map.iter()
+                    .map(|(k, v)| Ok((k.clone(), v.resolve_with(output, secret)?)))
+                    .collect::<Result<_, UnresolvedRef>>()?,
             ),
         })
     }
@@ -290,16 +360,44 @@ impl Template {
     /// Every reference in it.
     pub fn refs(&self) -> Vec<&OutputRef> {
         let mut out = Vec::new();
-        self.collect_refs(&mut out);
+        self.visit(&mut |part| {
+            if let Self::Ref(r) = part {
+                out.push(r);
+            }
+        });
         out
     }
 
-    fn collect_refs<'a>(&'a self, out: &mut Vec<&'a OutputRef>) {
+    /// The name of every secret input in it, in the order of their places.
+    pub fn secrets(&self) -> Vec<&str> {
+        let mut out = Vec::new();
+        self.visit(&mut |part| {
+            if let Self::Secret(name) = part {
+                out.push(name.as_str());
+            }
+        });
+        out
+    }
+
+    /// A secret that is a part of a text, which no good plan has.
+    #[must_use]
+    pub fn secret_in_text(&self) -> Option<&str> {
+        let mut found = None;
+        self.visit(&mut |part| {
+            if let Self::Join(_) = part {
+                found = found.or(part.secrets().first().copied());
+            }
+        });
+        found
+    }
+
+    /// Shows `see` this part and all inside of it.
+    fn visit<'a>(&'a self, see: &mut impl FnMut(&'a Self)) {
+        see(self);
         match self {
-            Self::Lit(_) => {}
-            Self::Ref(r) => out.push(r),
-            Self::Join(items) | Self::List(items) => items.iter().for_each(|i| i.collect_refs(out)),
-            Self::Map(map) => map.values().for_each(|i| i.collect_refs(out)),
+            Self::Lit(_) | Self::Ref(_) | Self::Secret(_) => {}
+            Self::Join(items) | Self::List(items) => items.iter().for_each(|i| i.visit(see)),
+            Self::Map(map) => map.values().for_each(|i| i.visit(see)),
         }
     }
 
@@ -307,7 +405,7 @@ impl Template {
     #[must_use]
     pub fn is_known(&self) -> bool {
         match self {
-            Self::Lit(_) => true,
+            Self::Lit(_) | Self::Secret(_) => true,
             Self::Ref(_) => false,
             Self::Join(items) | Self::List(items) => items.iter().all(Self::is_known),
             Self::Map(map) => map.values().all(Self::is_known),
@@ -335,6 +433,20 @@ mod tests {
         assert!(Template::Join(vec![reference("db", "tags")]).resolve(&get).is_err());
         assert!(reference("db", "host").resolve(&get).is_err());
         assert!(reference("nobody", "host").resolve(&get).is_err());
+    }
+
+    #[test]
+    fn a_secret_becomes_what_is_stored_of_it() {
+        let t = Template::Map([("password".to_owned(), Template::Secret("db".into()))].into());
+        assert!(t.is_known());
+        assert_eq!(t.secrets(), ["db"]);
+        let planned = t.resolve(&|_| None).unwrap();
+        assert_eq!(planned, json!({"password": {"source": "inputs.db", "fingerprint": ""}}));
+        let of = SecretRef { source: "prompt".into(), version: None, fingerprint: "ab".into() };
+        let run = t.resolve_with(&|_| None, &|name| (name == "db").then(|| of.clone())).unwrap();
+        assert_eq!(run, json!({"password": {"source": "prompt", "fingerprint": "ab"}}));
+        assert_eq!(t.resolve_with(&|_| None, &|_| None), Err(UnresolvedRef::NoSecret("db".into())));
+        assert_eq!(Template::Join(vec![t]).resolve(&|_| None).ok(), None, "never a part of a text");
     }
 
     #[test]

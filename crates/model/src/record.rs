@@ -3,6 +3,7 @@
 //! A kind is never renamed and never changes its meaning. A record that this release does not
 //! know makes the journal unreadable for it, by name, rather than being skipped.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use thiserror::Error;
 
 use crate::error::OpError;
 use crate::ids::{Epoch, Generation, RunId, Seq, StepId};
+use crate::secret::SecretRef;
 
 /// The version of the stored records. A journal of another version is refused.
 pub const FORMAT_VERSION: u32 = 1;
@@ -288,6 +290,21 @@ pub struct RunStarted {
     pub plan_hash: String,
     /// Where the run acts.
     pub endpoint: Endpoint,
+    /// The secrets that its steps use, where they use any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets: Option<RunSecrets>,
+}
+
+/// The secrets of a run, as all that is stored knows them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunSecrets {
+    /// How fingerprints are made, with its parameters: `argon2id v=19 m=19456 t=2 p=1`.
+    pub method: String,
+    /// The salt of this run's fingerprints: 16 random bytes in hex.
+    pub salt: String,
+    /// Each secret, by the name of its input.
+    pub inputs: BTreeMap<String, SecretRef>,
 }
 
 /// Where a run acts. A run remembers it: a resume goes to the same place.
@@ -421,6 +438,9 @@ pub struct Leftover {
     pub step: String,
     /// The generation named by its tag.
     pub generation: u32,
+    /// The target that it is in, where that is not the default one: `aws.west`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
 }
 
 /// The run stopped where it can go on.
@@ -715,6 +735,14 @@ mod tests {
         let body: Body = Created { output: Json::new(&serde_json::json!({"vpc_id": "vpc-1"})).unwrap() }.into();
         let back = Body::parse(body.kind(), &body.payload().unwrap()).unwrap();
         assert_eq!(back, body);
+    }
+
+    #[test]
+    fn a_run_from_before_secrets_can_still_be_read() {
+        let old = r#"{"format":1,"runbook":"x","plan_hash":"ab","endpoint":{"sandbox":false}}"#;
+        let Ok(Body::RunStarted(started)) = Body::parse("RunStarted", old) else { panic!("not read") };
+        assert_eq!(started.secrets, None);
+        assert_eq!(serde_json::to_string(&started).unwrap(), old, "and is written as it was");
     }
 
     #[test]

@@ -7,13 +7,14 @@
 //!
 //! - [`reporter`]: the trait; [`plain`], [`bars`], [`json`] and [`log`] implement it.
 //! - [`words`]: a record in words. [`outcome`]: the end of a run in words, and its exit code.
-//! - [`plan`], [`status`], [`check`]: views that commands fill and this crate renders.
+//! - [`plan`], [`ops`], [`status`], [`check`]: views that commands fill and this crate renders.
 //! - [`style`], [`text`]: colours, columns, durations.
 
 pub mod bars;
 pub mod check;
 pub mod json;
 pub mod log;
+pub mod ops;
 pub mod outcome;
 pub mod plain;
 pub mod plan;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
+use switchback_model::SecretRef;
 use switchback_model::record::{Body, Comparison, Json, Leftover, Proof, UndoneHow, UnwindCause};
 
 use crate::style::Tone;
@@ -34,11 +35,12 @@ fn words(tone: Tone, verb: &'static str, detail: impl Into<String>) -> Words {
 pub fn describe(body: &Body) -> Words {
     use Tone::{Bad, Good, Plain, Quiet, Strong, Warn};
     match body {
-        Body::RunStarted(p) => words(
-            Strong,
-            "run started",
-            format!("{} (plan {})", p.runbook, p.plan_hash.get(..12).unwrap_or(&p.plan_hash)),
-        ),
+        Body::RunStarted(p) => {
+            let of = |(name, of): (&String, &SecretRef)| format!("; {name} from {of}");
+            let secrets: String = p.secrets.iter().flat_map(|s| &s.inputs).map(of).collect();
+            let plan = p.plan_hash.get(..12).unwrap_or(&p.plan_hash);
+            words(Strong, "run started", format!("{} (plan {plan}){secrets}", p.runbook))
+        }
         Body::ExecutorStarted(p) => words(Quiet, "executor started", format!("{}, epoch {}", p.command, p.epoch)),
         Body::PreflightPassed(p) => {
             words(Quiet, "preflight passed", format!("{} captured, {} known only later", p.captured, p.later))
@@ -141,7 +143,8 @@ fn prefixed(prefix: &str, text: &str) -> String {
 /// A leftover in words.
 #[must_use]
 pub fn leftover(l: &Leftover) -> String {
-    format!("{} {} of step {}", l.resource_type, l.id, l.step)
+    let target = l.target.as_ref().map(|t| format!(" in {t}")).unwrap_or_default();
+    format!("{} {}{target} of step {}", l.resource_type, l.id, l.step)
 }
 
 /// What was compared and did not hold, in words.

@@ -40,6 +40,13 @@ impl Moment {
         self.0 / 1000
     }
 
+    /// What people read as the time of day: the sandbox has no calendar of its own, so that every run of it shows the
+    /// same dates.
+    pub(crate) fn date(self) -> jiff::Timestamp {
+        const BEGINNING: i64 = 1_767_225_600_000_000; // 2026-01-01T00:00:00Z
+        jiff::Timestamp::from_microsecond(self.0.saturating_add(BEGINNING)).unwrap_or_default()
+    }
+
     /// The same age on a clock that reads `now`, when it was taken on one that read `then`.
     pub(crate) fn moved(self, then: Self, now: Self) -> Self {
         Self(self.0.saturating_add(now.0).saturating_sub(then.0))

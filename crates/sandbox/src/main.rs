@@ -46,6 +46,9 @@ struct Serve {
     /// How long databases, NAT gateways and endpoints take, in milliseconds; as long as `--settle-ms` when it is not said
     #[arg(long, value_name = "N")]
     slow_ms: Option<u64>,
+    /// A new role cannot be read for as long as `--settle-ms`
+    #[arg(long)]
+    iam_lag: bool,
     /// How long an unanswered write may still land, in milliseconds
     #[arg(long, value_name = "N", default_value_t = 200)]
     quiet_ms: u64,
@@ -104,6 +107,7 @@ async fn run(arguments: Serve) -> Result<(), Box<dyn std::error::Error>> {
         .region(&arguments.region)
         .settle(Duration::from_millis(arguments.settle_ms))
         .slow(Duration::from_millis(arguments.slow_ms.unwrap_or(arguments.settle_ms)))
+        .iam_lag(arguments.iam_lag)
         .build();
     state.publish(&Info {
         version: 1,

@@ -28,14 +28,16 @@ pub(crate) struct Notes {
     pub(crate) flags: BTreeSet<(String, Flag)>,
     /// Attributes of a resource that the emulator forgets, by names of the rules. They are in the report.
     pub(crate) facts: BTreeMap<String, BTreeMap<&'static str, Value>>,
-    /// A number of its own for each resource that needs one beside its name: another one of that name has another.
-    pub(crate) numbers: BTreeMap<String, u32>,
     /// By service, action and token.
     pub(crate) replays: BTreeMap<(Service, String, String), Replay>,
+    /// A number that a resource has: of its own, where another one of that name must have another; or the highest that
+    /// was given out inside of it, such as to a version of a policy.
+    pub(crate) numbers: BTreeMap<String, u32>,
     /// How many sessions were given out.
     pub(crate) sessions: u32,
+    /// How many things got an id that is counted here.
+    made: u32,
     next_rule: u32,
-    next_number: u32,
 }
 
 /// An attribute that is either on or off.
@@ -84,7 +86,7 @@ impl Answer {
 impl Notes {
     /// None yet; ids are counted from here on.
     pub(crate) fn starting_at(first_id: u32) -> Self {
-        Self { next_rule: first_id, ..Self::default() }
+        Self { next_rule: first_id, made: first_id, ..Self::default() }
     }
 
     /// Gives new rules an id, and forgets what is gone. `is_default` is for rules that are seen for the first time.
@@ -102,8 +104,14 @@ impl Notes {
         self.ready.retain(|id, _| exists(id));
         self.gone.retain(|id, _| exists(id));
         self.facts.retain(|id, _| exists(id));
-        self.numbers.retain(|id, _| exists(id));
         self.flags.retain(|(id, _)| exists(id));
+        self.numbers.retain(|id, _| exists(id));
+    }
+
+    /// A number that nothing else in this place has or had.
+    pub(crate) fn next_number(&mut self) -> u32 {
+        self.made = self.made.wrapping_add(1);
+        self.made
     }
 
     /// What comes to its end first, when its time has come.
@@ -119,8 +127,8 @@ impl Notes {
 
     /// Gives a new resource its number.
     pub(crate) fn number(&mut self, id: &str) {
-        self.next_number += 1;
-        self.numbers.insert(id.to_owned(), self.next_number);
+        let number = self.next_number();
+        self.numbers.insert(id.to_owned(), number);
     }
 
     /// An attribute that the emulator forgets.
@@ -161,6 +169,32 @@ impl Notes {
 
     /// Nothing, but ids go on counting.
     pub(crate) fn cleared(&self) -> Self {
-        Self { next_rule: self.next_rule, next_number: self.next_number, sessions: self.sessions, ..Self::default() }
+        Self { next_rule: self.next_rule, sessions: self.sessions, made: self.made, ..Self::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn names_are_blocked_for_a_while_also_after_a_restore() {
+        let (then, later) = (Moment::default(), Moment::default().plus(Duration::from_secs(60)));
+        let blocked = BTreeMap::from([("secret/db".to_owned(), then.plus(Duration::from_secs(7)))]);
+        let notes = Notes { blocked, ..Notes::default() };
+        assert!(notes.is_blocked("secret/db", then) && !notes.is_blocked("secret/other", then));
+        assert!(!notes.is_blocked("secret/db", later));
+        assert!(notes.moved(then, later).is_blocked("secret/db", later));
+    }
+
+    #[test]
+    fn what_comes_first_to_its_end_is_next() {
+        let at = |seconds| Moment::default().plus(Duration::from_secs(seconds));
+        let gone = BTreeMap::from([("a".to_owned(), at(3)), ("b".to_owned(), at(2))]);
+        let notes = Notes { gone, ..Notes::default() };
+        assert_eq!(notes.next_gone(at(1)), None);
+        assert_eq!(notes.next_gone(at(4)), Some((at(2), "b")));
     }
 }

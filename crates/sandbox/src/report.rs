@@ -189,8 +189,36 @@ fn attributes(picture: &Ec2, notes: &Notes, kind: &str, id: &str) -> (bool, BTre
         return (false, attributes);
     }
     if let Some(it) = picture.tables.get(id) {
-        let attributes = map(&[("vpc", json!(it.vpc)), ("subnets", json!(it.subnets)), ("routes", json!(it.routes))]);
-        return (it.main, attributes);
+        let routes = it.routes.iter().map(|route| format!("{} -> {}", route.destination, route.target));
+        let (routes, subnets): (Vec<String>, Vec<&String>) = (routes.collect(), it.subnets().collect());
+        let attributes = map(&[("vpc", json!(it.vpc)), ("subnets", json!(subnets)), ("routes", json!(routes))]);
+        return (it.is_main(), attributes);
+    }
+    if let Some(it) = picture.addresses.get(id) {
+        return (false, map(&[("interface", json!(it.interface)), ("instance", json!(it.instance))]));
+    }
+    if let Some(it) = picture.nats.get(id) {
+        let attributes = map(&[
+            ("vpc", json!(it.vpc)),
+            ("subnet", json!(it.subnet)),
+            ("public", json!(it.public)),
+            ("allocation", json!(it.allocation)),
+            ("failed", json!(it.state == "failed")),
+        ]);
+        return (false, attributes);
+    }
+    if let Some(it) = picture.endpoints.get(id) {
+        let attributes = map(&[
+            ("vpc", json!(it.vpc)),
+            ("service", json!(it.service)),
+            ("type", json!(it.kind)),
+            ("policy", json!(it.policy)),
+            ("tables", json!(it.tables)),
+            ("subnets", json!(it.subnets)),
+            ("groups", json!(it.groups)),
+            ("private_dns", json!(it.private_dns)),
+        ]);
+        return (false, attributes);
     }
     if let Some(it) = picture.acls.get(id) {
         return (it.is_default, map(&[("vpc", json!(it.vpc))]));

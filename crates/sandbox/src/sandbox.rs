@@ -92,6 +92,13 @@ impl Builder {
         self
     }
 
+    /// Whether a role that was made just now cannot be read for as long as `settle`. Off by default: services cannot
+    /// use a new role for that long either way.
+    pub fn iam_lag(mut self, lags: bool) -> Self {
+        self.settings.iam_lag = lags;
+        self
+    }
+
     /// Its limits. None by default.
     pub fn quotas(mut self, quotas: Quotas) -> Self {
         self.settings.quotas = quotas;

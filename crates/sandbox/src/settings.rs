@@ -16,6 +16,8 @@ pub struct Quotas {
     pub subnets_per_vpc: Option<usize>,
     /// Internet gateways in the region. A new AWS account has 5.
     pub internet_gateways: Option<usize>,
+    /// Elastic IP addresses in the region. A new AWS account has 5.
+    pub elastic_ips: Option<usize>,
     /// Security groups in the region. A new AWS account has 2,500.
     pub security_groups: Option<usize>,
     /// Rules of one security group in one direction. A new AWS account has 60.
@@ -30,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) settle: Duration,
     /// How long what is slow in AWS takes: databases, NAT gateways, endpoints. As long as `settle` by default.
     pub(crate) slow: Option<Duration>,
+    /// Whether a role that was made just now cannot be read for as long as `settle`.
+    pub(crate) iam_lag: bool,
     pub(crate) quotas: Quotas,
 }
 
@@ -40,6 +44,7 @@ impl Default for Settings {
             region: DEFAULT_REGION.to_owned(),
             settle: Duration::from_millis(50),
             slow: None,
+            iam_lag: false,
             quotas: Quotas::default(),
         }
     }

@@ -36,6 +36,11 @@ impl Xml {
         });
     }
 
+    /// Text right here, escaped.
+    pub(crate) fn leaf_here(&mut self, value: impl Display) {
+        let _ = write!(Escape(&mut self.0), "{value}");
+    }
+
     pub(crate) fn leaf_if(&mut self, name: &str, value: Option<impl Display>) {
         if let Some(value) = value {
             self.leaf(name, value);

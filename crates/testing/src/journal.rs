@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use switchback_engine::cx::Fence;
 use switchback_engine::journal::{Journal, JournalError};
-use switchback_model::record::{Actor, Draft, Endpoint, ExecutorStarted, FORMAT_VERSION, Record, RunStarted};
+use switchback_model::record::{
+    Actor, Draft, Endpoint, ExecutorStarted, FORMAT_VERSION, Record, RunSecrets, RunStarted,
+};
 use switchback_model::{Epoch, ErrorClass, Generation, OpError, OpResult, RunId, Seq};
 
 use crate::rig::fixed_time;
@@ -43,8 +45,15 @@ impl Disk {
     /// A disk with a run on it that has just been started.
     #[must_use]
     pub fn new(run: RunId, endpoint: Endpoint) -> Self {
+        Self::with_secrets(run, endpoint, None)
+    }
+
+    /// A disk with a run on it that has just been started with these secrets.
+    #[must_use]
+    pub fn with_secrets(run: RunId, endpoint: Endpoint, secrets: Option<RunSecrets>) -> Self {
         let disk = Self { run, stored: Arc::default() };
-        let started = RunStarted { format: FORMAT_VERSION, runbook: "test".into(), plan_hash: String::new(), endpoint };
+        let started =
+            RunStarted { format: FORMAT_VERSION, runbook: "test".into(), plan_hash: String::new(), endpoint, secrets };
         disk.push(vec![draft(started)]);
         disk
     }

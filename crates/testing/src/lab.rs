@@ -101,6 +101,7 @@ pub fn plan(steps: &[StepSpec], on_failure: OnFailure) -> Arc<Plan> {
         description: String::new(),
         target: Target::default(),
         inputs: [].into(),
+        secrets: [].into(),
         policy: Policy { on_failure, max_parallel: 4 },
         phases: (0..phases).map(|p| format!("phase{p}")).collect(),
         steps: steps.iter().map(plan_step).collect(),
@@ -260,7 +261,7 @@ struct WorldProvider {
 }
 
 impl Provider for WorldProvider {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "world"
     }
 
@@ -284,6 +285,7 @@ impl Provider for WorldProvider {
                             id: thing.id.clone(),
                             step: parts.next().unwrap_or_default().to_owned(),
                             generation: parts.next().and_then(|g| g.parse().ok()).unwrap_or(0),
+                            target: None,
                         });
                     }
                 }

@@ -88,6 +88,10 @@ pub trait Stage: Send + Sync {
     fn contexts(&self) -> Contexts;
     /// The targets.
     fn providers(&self) -> Vec<Arc<dyn Provider>>;
+    /// The values of secrets.
+    fn secrets(&self) -> Secrets {
+        Secrets::none()
+    }
     /// Credentials are good again.
     fn renew_credentials(&self);
     /// The truth, which a person knows: whether something that this run made is there.
@@ -134,7 +138,7 @@ impl Rig {
             registry: self.registry.clone(),
             clock: Arc::new(FixedClock),
             contexts: self.stage.contexts(),
-            secrets: Secrets::none(),
+            secrets: self.stage.secrets(),
             providers: self.stage.providers(),
             tag_prefix: "switchback".into(),
         }

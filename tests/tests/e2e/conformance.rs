@@ -19,7 +19,76 @@ const GROUP: &str = r#"
         op: aws.ec2.security_group
         with: { vpc_id: "${vpc.vpc_id}", group_name: web, description: "what faces the web" }"#;
 
-/// Each operation: how to make its parameters, as the last step of a runbook.
+const SUBNETS: &str = r#"
+      - id: subnet
+        op: aws.ec2.subnet
+        for_each: { 1a: 10.0.1.0/24, 1b: 10.0.2.0/24 }
+        with: { vpc_id: "${vpc.vpc_id}", cidr_block: "${each.value}", availability_zone: "us-east-${each.key}" }"#;
+const ATTACHMENT: &str = r#"
+      - id: attachment
+        op: aws.ec2.internet_gateway_attachment
+        with: { vpc_id: "${vpc.vpc_id}", internet_gateway_id: "${gateway.internet_gateway_id}" }"#;
+const ADDRESS: &str = r#"
+      - id: address
+        op: aws.ec2.elastic_ip
+        with: { tags: { Name: out } }"#;
+const TABLE: &str = r#"
+      - id: table
+        op: aws.ec2.route_table
+        with: { vpc_id: "${vpc.vpc_id}", tags: { Name: private } }"#;
+const SUBNET_GROUP: &str = r#"
+      - id: subnets
+        op: aws.rds.db_subnet_group
+        with: { db_subnet_group_name: app, db_subnet_group_description: of the app, subnet_ids: "${subnet[*].subnet_id}" }"#;
+const PARAMETERS: &str = r#"
+      - id: parameters
+        op: aws.rds.db_cluster_parameter_group
+        with:
+          db_cluster_parameter_group_name: app
+          db_parameter_group_family: aurora-postgresql15
+          description: of the app
+          parameters: { log_min_duration_statement: "500" }"#;
+const CLUSTER: &str = r#"
+      - id: cluster
+        op: aws.rds.db_cluster
+        with:
+          db_cluster_identifier: app
+          engine: aurora-postgresql
+          engine_version: "15.4"
+          serverless_v2_scaling_configuration: { min_capacity: 0.5, max_capacity: 4 }
+          master_username: postgres
+          master_user_password: "${inputs.password}"
+          db_subnet_group_name: "${subnets.db_subnet_group_name}"
+          vpc_security_group_ids: ["${group.group_id}"]
+          backup_retention_period: 7
+          deletion_protection: true
+          skip_final_snapshot: true"#;
+const ROLE: &str = r#"
+      - id: role
+        op: aws.iam.role
+        with:
+          role_name: App
+          assume_role_policy_document:
+            Version: "2012-10-17"
+            Statement: [{ Effect: Allow, Principal: { Service: ecs-tasks.amazonaws.com }, Action: sts:AssumeRole }]"#;
+const POLICY: &str = r#"
+      - id: policy
+        op: aws.iam.policy
+        with:
+          policy_name: App
+          policy_document:
+            Version: "2012-10-17"
+            Statement: [{ Effect: Allow, Action: "s3:GetObject", Resource: "*" }]"#;
+const REPOSITORY: &str = r#"
+      - id: repository
+        op: aws.ecr.repository
+        with: { repository_name: app/web, image_scanning_configuration: { scan_on_push: true } }"#;
+const KEY: &str = r#"
+      - id: key
+        op: aws.kms.key
+        with: { description: of the app, enable_key_rotation: true, pending_window_in_days: 7 }"#;
+
+/// Each operation: what it is made on, and how to make it, as the last step of a runbook.
 const CASES: &[(&str, &[&str], &str)] = &[
     ("aws.ec2.vpc", &[], VPC),
     (
@@ -31,14 +100,7 @@ const CASES: &[(&str, &[&str], &str)] = &[
         with: { vpc_id: "${vpc.vpc_id}", cidr_block: 10.0.1.0/24, availability_zone: us-east-1a, map_public_ip_on_launch: true }"#,
     ),
     ("aws.ec2.internet_gateway", &[], GATEWAY),
-    (
-        "aws.ec2.internet_gateway_attachment",
-        &[VPC, GATEWAY],
-        r#"
-      - id: attachment
-        op: aws.ec2.internet_gateway_attachment
-        with: { vpc_id: "${vpc.vpc_id}", internet_gateway_id: "${gateway.internet_gateway_id}" }"#,
-    ),
+    ("aws.ec2.internet_gateway_attachment", &[VPC, GATEWAY], ATTACHMENT),
     ("aws.ec2.security_group", &[VPC], GROUP),
     (
         "aws.ec2.security_group_rule",
@@ -48,12 +110,137 @@ const CASES: &[(&str, &[&str], &str)] = &[
         op: aws.ec2.security_group_rule
         with: { group_id: "${group.group_id}", ip_protocol: tcp, from_port: 443, to_port: 443, cidr_ipv4: 10.0.0.0/8 }"#,
     ),
+    ("aws.ec2.elastic_ip", &[], ADDRESS),
+    (
+        "aws.ec2.nat_gateway",
+        &[VPC, SUBNETS, GATEWAY, ATTACHMENT, ADDRESS],
+        r#"
+      - id: nat
+        op: aws.ec2.nat_gateway
+        needs: [attachment]
+        with: { subnet_id: "${subnet[1a].subnet_id}", allocation_id: "${address.allocation_id}" }"#,
+    ),
+    ("aws.ec2.route_table", &[VPC], TABLE),
+    (
+        "aws.ec2.route",
+        &[VPC, GATEWAY, ATTACHMENT, TABLE],
+        r#"
+      - id: route
+        op: aws.ec2.route
+        needs: [attachment]
+        with:
+          route_table_id: "${table.route_table_id}"
+          destination_cidr_block: 0.0.0.0/0
+          gateway_id: "${gateway.internet_gateway_id}""#,
+    ),
+    (
+        "aws.ec2.route_table_association",
+        &[VPC, SUBNETS, TABLE],
+        r#"
+      - id: association
+        op: aws.ec2.route_table_association
+        with: { route_table_id: "${table.route_table_id}", subnet_id: "${subnet[1a].subnet_id}" }"#,
+    ),
+    (
+        "aws.ec2.vpc_endpoint",
+        &[VPC, SUBNETS, GROUP],
+        r#"
+      - id: endpoint
+        op: aws.ec2.vpc_endpoint
+        with:
+          vpc_id: "${vpc.vpc_id}"
+          service_name: com.amazonaws.us-east-1.logs
+          vpc_endpoint_type: Interface
+          subnet_ids: "${subnet[*].subnet_id}"
+          security_group_ids: ["${group.group_id}"]
+          private_dns_enabled: true"#,
+    ),
+    ("aws.rds.db_subnet_group", &[VPC, SUBNETS], SUBNET_GROUP),
+    ("aws.rds.db_cluster_parameter_group", &[], PARAMETERS),
+    ("aws.rds.db_cluster", &[VPC, SUBNETS, GROUP, SUBNET_GROUP], CLUSTER),
+    (
+        "aws.rds.db_instance",
+        &[VPC, SUBNETS, GROUP, SUBNET_GROUP, CLUSTER],
+        r#"
+      - id: instance
+        op: aws.rds.db_instance
+        with:
+          db_instance_identifier: app-1
+          db_cluster_identifier: "${cluster.db_cluster_identifier}"
+          db_instance_class: db.serverless
+          engine: aurora-postgresql"#,
+    ),
+    (
+        "aws.ecs.cluster",
+        &[],
+        r#"
+      - id: cluster
+        op: aws.ecs.cluster
+        with:
+          cluster_name: app
+          capacity_providers: [FARGATE, FARGATE_SPOT]
+          default_capacity_provider_strategy: [{ capacity_provider: FARGATE, weight: 1, base: 1 }]
+          settings: [{ name: containerInsights, value: enabled }]"#,
+    ),
+    ("aws.ecr.repository", &[], REPOSITORY),
+    (
+        "aws.ecr.lifecycle_policy",
+        &[REPOSITORY],
+        r#"
+      - id: lifecycle
+        op: aws.ecr.lifecycle_policy
+        with:
+          repository_name: "${repository.repository_name}"
+          lifecycle_policy_text: '{"rules":[{"rulePriority":1,"selection":{"tagStatus":"untagged","countType":"sinceImagePushed","countUnit":"days","countNumber":14},"action":{"type":"expire"}}]}'"#,
+    ),
+    (
+        "aws.logs.log_group",
+        &[],
+        r#"
+      - id: logs
+        op: aws.logs.log_group
+        with: { log_group_name: /ecs/app, retention_in_days: 30 }"#,
+    ),
+    ("aws.iam.role", &[], ROLE),
+    (
+        "aws.iam.role_policy_attachment",
+        &[ROLE],
+        r#"
+      - id: attachment
+        op: aws.iam.role_policy_attachment
+        with:
+          role_name: "${role.role_name}"
+          policy_arn: arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"#,
+    ),
+    ("aws.iam.policy", &[], POLICY),
+    (
+        "aws.iam.role_inline_policy",
+        &[ROLE],
+        r#"
+      - id: inline
+        op: aws.iam.role_inline_policy
+        with:
+          role_name: "${role.role_name}"
+          policy_name: Secrets
+          policy_document:
+            Version: "2012-10-17"
+            Statement: [{ Effect: Allow, Action: "secretsmanager:GetSecretValue", Resource: "*" }]"#,
+    ),
+    ("aws.kms.key", &[], KEY),
+    (
+        "aws.kms.alias",
+        &[KEY],
+        r#"
+      - id: alias
+        op: aws.kms.alias
+        with: { alias_name: alias/app, target_key_id: "${key.key_id}" }"#,
+    ),
 ];
 
 fn conforms(kind: &str) {
     let (_, before, step) = CASES.iter().find(|(k, ..)| *k == kind).expect("a case");
     let runbook = format!(
-        "runbook: conformance\nversion: 1\ntarget:\n  aws: {{ region: us-east-1, account: \"${{inputs.account}}\" }}\ninputs:\n  account: {{ type: string }}\nphases:\n  - name: only\n    steps:{}{step}\n",
+        "runbook: conformance\nversion: 1\ntarget:\n  aws: {{ region: us-east-1, account: \"${{inputs.account}}\" }}\ninputs:\n  account: {{ type: string }}\n  password: {{ type: secret }}\nphases:\n  - name: only\n    steps:{}{step}\n",
         before.concat()
     );
     on_paused_time(async {
@@ -71,32 +258,43 @@ fn every_operation_has_a_case() {
     assert_eq!(kinds, cases);
 }
 
-#[test]
-fn vpc() {
-    conforms("aws.ec2.vpc");
+/// A test for each, so that they run at the same time.
+macro_rules! tests {
+    ($($name:ident, $kind:literal;)*) => {
+        $(
+            #[test]
+            fn $name() {
+                conforms($kind);
+            }
+        )*
+    };
 }
 
-#[test]
-fn subnet() {
-    conforms("aws.ec2.subnet");
-}
-
-#[test]
-fn internet_gateway() {
-    conforms("aws.ec2.internet_gateway");
-}
-
-#[test]
-fn internet_gateway_attachment() {
-    conforms("aws.ec2.internet_gateway_attachment");
-}
-
-#[test]
-fn security_group() {
-    conforms("aws.ec2.security_group");
-}
-
-#[test]
-fn security_group_rule() {
-    conforms("aws.ec2.security_group_rule");
+tests! {
+    vpc, "aws.ec2.vpc";
+    subnet, "aws.ec2.subnet";
+    internet_gateway, "aws.ec2.internet_gateway";
+    internet_gateway_attachment, "aws.ec2.internet_gateway_attachment";
+    security_group, "aws.ec2.security_group";
+    security_group_rule, "aws.ec2.security_group_rule";
+    elastic_ip, "aws.ec2.elastic_ip";
+    nat_gateway, "aws.ec2.nat_gateway";
+    route_table, "aws.ec2.route_table";
+    route, "aws.ec2.route";
+    route_table_association, "aws.ec2.route_table_association";
+    vpc_endpoint, "aws.ec2.vpc_endpoint";
+    db_subnet_group, "aws.rds.db_subnet_group";
+    db_cluster_parameter_group, "aws.rds.db_cluster_parameter_group";
+    db_cluster, "aws.rds.db_cluster";
+    db_instance, "aws.rds.db_instance";
+    ecs_cluster, "aws.ecs.cluster";
+    repository, "aws.ecr.repository";
+    lifecycle_policy, "aws.ecr.lifecycle_policy";
+    log_group, "aws.logs.log_group";
+    role, "aws.iam.role";
+    role_policy_attachment, "aws.iam.role_policy_attachment";
+    policy, "aws.iam.policy";
+    role_inline_policy, "aws.iam.role_inline_policy";
+    key, "aws.kms.key";
+    alias, "aws.kms.alias";
 }

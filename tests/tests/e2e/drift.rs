@@ -2,13 +2,14 @@
 
 use aws_sdk_ec2::types::{SecurityGroupRuleRequest, SecurityGroupRuleUpdate};
 
+use crate::colleague;
 use crate::support::{Operator, block_on, mistersmith};
 
 #[test]
 fn a_rule_changed_by_hand_stops_the_unwind_and_says_what_to_do() {
     let operator = Operator::with_sandbox();
     operator.apply(&mistersmith()).exits(0);
-    let ec2 = operator.colleague();
+    let ec2 = colleague::ec2(&operator.endpoint());
     let (rule, group) = block_on(async {
         let rules = ec2.describe_security_group_rules().send().await.expect("rules");
         let rule = rules

@@ -1,5 +1,6 @@
 //! What this run did not make: refused in the preflight, and still there after an unwind.
 
+use crate::colleague;
 use crate::support::{Operator, block_on, runbook};
 
 fn one_step(vpc: &str, step: &str) -> String {
@@ -13,8 +14,8 @@ const GROUP: &str = "      - id: group\n        op: aws.ec2.security_group\n    
 const ATTACHMENT: &str = "      - id: attachment\n        op: aws.ec2.internet_gateway_attachment\n        with: { vpc_id: VPC, internet_gateway_id: GATEWAY }\n";
 
 /// A colleague's VPC, with a group `web` and an attached gateway.
-async fn colleague(operator: &Operator) -> (String, String, String) {
-    let ec2 = operator.colleague();
+async fn their_network(operator: &Operator) -> (String, String, String) {
+    let ec2 = colleague::ec2(&operator.endpoint());
     let vpc = ec2.create_vpc().cidr_block("10.9.0.0/16").send().await.expect("a VPC");
     let vpc = vpc.vpc().and_then(|v| v.vpc_id()).expect("an id").to_owned();
     let group = ec2.create_security_group().group_name("web").description("theirs").vpc_id(&vpc);
@@ -28,7 +29,7 @@ async fn colleague(operator: &Operator) -> (String, String, String) {
 #[test]
 fn a_group_of_the_same_name_is_refused_before_the_first_effect() {
     let operator = Operator::with_sandbox();
-    let (vpc, group, _) = block_on(colleague(&operator));
+    let (vpc, group, _) = block_on(their_network(&operator));
     let before = operator.world();
     let path = runbook(operator.state.path(), &one_step(&vpc, GROUP));
     operator.apply(&path).exits(1).says(&group);
@@ -40,9 +41,9 @@ fn a_group_of_the_same_name_is_refused_before_the_first_effect() {
 #[test]
 fn a_vpc_that_has_a_gateway_is_refused_before_the_first_effect() {
     let operator = Operator::with_sandbox();
-    let (vpc, _, gateway) = block_on(colleague(&operator));
+    let (vpc, _, gateway) = block_on(their_network(&operator));
     let other = block_on(async {
-        let made = operator.colleague().create_internet_gateway().send().await.expect("a gateway");
+        let made = colleague::ec2(&operator.endpoint()).create_internet_gateway().send().await.expect("a gateway");
         made.internet_gateway().and_then(|g| g.internet_gateway_id()).expect("an id").to_owned()
     });
     let before = operator.world();
@@ -71,4 +72,131 @@ fn look_alikes_of_another_run_are_left_alone() {
         .expect("a run");
     operator.run(&["unwind", &newest, "--all", "--auto-approve"]).exits(0);
     assert_eq!(operator.world(), first, "what the other run made is as it was");
+}
+
+const TRUST: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
+const ALLOW: &str =
+    r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}]}"#;
+
+/// Refused by its name, without an effect; and an unwind touches nothing either.
+fn is_refused(operator: &Operator, step: &str, saying: &str) {
+    let before = operator.world();
+    let path = runbook(operator.state.path(), &one_step("none", step));
+    operator.apply(&path).exits(1).says(saying);
+    assert_eq!(operator.world(), before, "no effect, not even of the step before");
+    operator.run(&["unwind", "--all", "--auto-approve"]).exits(1);
+    assert_eq!(operator.world(), before, "still there after an unwind");
+}
+
+#[test]
+fn a_role_of_the_same_name() {
+    let operator = Operator::with_sandbox();
+    let iam = colleague::iam(&operator.endpoint());
+    block_on(iam.create_role().role_name("App").assume_role_policy_document(TRUST).send()).unwrap();
+    let step = format!(
+        "      - id: role\n        op: aws.iam.role\n        with: {{ role_name: App, assume_role_policy_document: {TRUST} }}\n"
+    );
+    is_refused(&operator, &step, "App");
+}
+
+#[test]
+fn a_policy_of_the_same_name() {
+    let operator = Operator::with_sandbox();
+    let iam = colleague::iam(&operator.endpoint());
+    block_on(iam.create_policy().policy_name("App").policy_document(ALLOW).send()).unwrap();
+    let step = format!(
+        "      - id: policy\n        op: aws.iam.policy\n        with: {{ policy_name: App, policy_document: {ALLOW} }}\n"
+    );
+    is_refused(&operator, &step, "App");
+}
+
+#[test]
+fn an_ecs_cluster_of_the_same_name() {
+    let operator = Operator::with_sandbox();
+    let ecs = colleague::ecs(&operator.endpoint());
+    block_on(ecs.create_cluster().cluster_name("app").send()).unwrap();
+    is_refused(&operator, "      - id: c\n        op: aws.ecs.cluster\n        with: { cluster_name: app }\n", "app");
+}
+
+#[test]
+fn a_repository_of_the_same_name() {
+    let operator = Operator::with_sandbox();
+    let ecr = colleague::ecr(&operator.endpoint());
+    block_on(ecr.create_repository().repository_name("app").send()).unwrap();
+    is_refused(
+        &operator,
+        "      - id: r\n        op: aws.ecr.repository\n        with: { repository_name: app }\n",
+        "app",
+    );
+}
+
+#[test]
+fn a_log_group_of_the_same_name() {
+    let operator = Operator::with_sandbox();
+    let logs = colleague::logs(&operator.endpoint());
+    block_on(logs.create_log_group().log_group_name("/ecs/app").send()).unwrap();
+    let step = "      - id: l\n        op: aws.logs.log_group\n        with: { log_group_name: /ecs/app }\n";
+    is_refused(&operator, step, "/ecs/app");
+}
+
+/// A colleague's two subnets.
+async fn their_subnets(operator: &Operator) -> Vec<String> {
+    let ec2 = colleague::ec2(&operator.endpoint());
+    let vpc = ec2.create_vpc().cidr_block("10.9.0.0/16").send().await.unwrap();
+    let vpc = vpc.vpc().and_then(|v| v.vpc_id()).unwrap().to_owned();
+    let mut subnets = Vec::new();
+    for (block, zone) in [("10.9.1.0/24", "us-east-1a"), ("10.9.2.0/24", "us-east-1b")] {
+        let made = ec2.create_subnet().vpc_id(&vpc).cidr_block(block).availability_zone(zone).send().await.unwrap();
+        subnets.push(made.subnet().and_then(|s| s.subnet_id()).unwrap().to_owned());
+    }
+    subnets
+}
+
+#[test]
+fn a_subnet_group_of_the_same_name() {
+    let operator = Operator::with_sandbox();
+    let rds = colleague::rds(&operator.endpoint());
+    let subnets = block_on(async {
+        let subnets = their_subnets(&operator).await;
+        let group = rds.create_db_subnet_group().db_subnet_group_name("app").db_subnet_group_description("theirs");
+        group.set_subnet_ids(Some(subnets.clone())).send().await.unwrap();
+        subnets
+    });
+    let step = format!(
+        "      - id: g\n        op: aws.rds.db_subnet_group\n        with: {{ db_subnet_group_name: app, db_subnet_group_description: ours, subnet_ids: [{}] }}\n",
+        subnets.join(", ")
+    );
+    is_refused(&operator, &step, "app");
+}
+
+#[test]
+fn a_db_cluster_of_the_same_name() {
+    let operator = Operator::with_sandbox();
+    let rds = colleague::rds(&operator.endpoint());
+    block_on(async {
+        let subnets = their_subnets(&operator).await;
+        let group = rds.create_db_subnet_group().db_subnet_group_name("app").db_subnet_group_description("theirs");
+        group.set_subnet_ids(Some(subnets)).send().await.unwrap();
+        let cluster = rds.create_db_cluster().db_cluster_identifier("app").engine("aurora-postgresql");
+        let cluster = cluster.master_username("postgres").master_user_password("their-own-word");
+        cluster.db_subnet_group_name("app").send().await.unwrap();
+    });
+    let step = "      - id: c\n        op: aws.rds.db_cluster\n        with: { db_cluster_identifier: app, engine: aurora-postgresql, master_username: postgres, manage_master_user_password: true, skip_final_snapshot: true }\n";
+    is_refused(&operator, step, "app");
+}
+
+#[test]
+fn an_alias_of_the_same_name() {
+    let operator = Operator::with_sandbox();
+    let kms = colleague::kms(&operator.endpoint());
+    let key = block_on(async {
+        let key = kms.create_key().send().await.unwrap();
+        let key = key.key_metadata().map(|k| k.key_id().to_owned()).unwrap();
+        kms.create_alias().alias_name("alias/app").target_key_id(&key).send().await.unwrap();
+        key
+    });
+    let step = format!(
+        "      - id: a\n        op: aws.kms.alias\n        with: {{ alias_name: alias/app, target_key_id: {key} }}\n"
+    );
+    is_refused(&operator, &step, "alias/app");
 }

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::SecretString;
 use serde_json::Value;
 use switchback_aws::{AwsConfig, AwsContext, AwsProvider};
 use switchback_engine::Registry;
@@ -12,9 +13,10 @@ use switchback_engine::operation::BoxFuture;
 use switchback_engine::planner;
 use switchback_engine::provider::Provider;
 use switchback_engine::runbook::Source;
+use switchback_engine::secrets::{Given, Secrets};
 use switchback_model::StepId;
 use switchback_model::plan::{OnFailure, Plan};
-use switchback_model::record::Endpoint;
+use switchback_model::record::{Endpoint, RunSecrets};
 use switchback_sandbox::{Effect, Fault, Sandbox, Snapshot};
 use switchback_testing::conformance::{Injection, Seen, Target};
 use switchback_testing::journal::Disk;
@@ -22,7 +24,7 @@ use switchback_testing::lab::lab_run;
 pub use switchback_testing::lab::on_paused_time;
 use switchback_testing::rig::{Rig, Stage};
 
-use crate::support::ACCOUNT;
+use crate::support::{ACCOUNT, PASSWORD};
 use crate::world::nameless;
 
 /// The quiet period of this target.
@@ -32,6 +34,8 @@ pub const QUIET: Duration = Duration::from_secs(30);
 pub struct Cloud {
     pub sandbox: Sandbox,
     context: AwsContext,
+    recorded: RunSecrets,
+    secrets: Secrets,
 }
 
 impl Cloud {
@@ -39,7 +43,13 @@ impl Cloud {
         let sandbox = Sandbox::builder().account(ACCOUNT).region("us-east-1").settle(Duration::from_secs(2)).build();
         let config = AwsConfig::in_process("us-east-1", sandbox.http_client()).with_quiet(QUIET);
         let context = AwsContext::new(config).await;
-        Arc::new(Self { sandbox, context })
+        let given = |name: &str| {
+            let given = Given { value: SecretString::from(PASSWORD), source: "a test".to_owned(), version: None };
+            (name.to_owned(), given)
+        };
+        let given = [given("password"), given("db_password")].into();
+        let (recorded, secrets) = Secrets::begin([7; 16], given).expect("fingerprints");
+        Arc::new(Self { sandbox, context, recorded, secrets })
     }
 
     /// The world, as the admin route of the sandbox shows it.
@@ -55,6 +65,10 @@ impl Stage for Cloud {
 
     fn providers(&self) -> Vec<Arc<dyn Provider>> {
         vec![Arc::new(AwsProvider::new(self.context.clone(), ACCOUNT, "switchback"))]
+    }
+
+    fn secrets(&self) -> Secrets {
+        self.secrets.clone()
     }
 
     fn renew_credentials(&self) {
@@ -143,5 +157,6 @@ pub fn planned(text: &str) -> Arc<Plan> {
 
 /// A run of that plan in that cloud that has not begun.
 pub fn rig(plan: Arc<Plan>, cloud: Arc<Cloud>) -> Rig {
-    Rig { plan, disk: Disk::new(lab_run(), Endpoint::default()), registry: registry(), stage: cloud, to: None }
+    let disk = Disk::with_secrets(lab_run(), Endpoint::default(), Some(cloud.recorded.clone()));
+    Rig { plan, disk, registry: registry(), stage: cloud, to: None }
 }

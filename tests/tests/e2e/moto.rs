@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::support::{ACCOUNT, Operator, Said, block_on, ec2_client, http, mistersmith, pause};
+use crate::colleague;
+use crate::support::{ACCOUNT, Operator, Said, block_on, http, mistersmith, pause};
 
 struct Moto {
     child: Child,
@@ -49,7 +50,7 @@ impl Moto {
 
     /// VPCs, subnets, gateways, groups and rules that are there.
     fn count(&self) -> [usize; 5] {
-        let ec2 = ec2_client(&self.endpoint);
+        let ec2 = colleague::ec2(&self.endpoint);
         block_on(async {
             [
                 ec2.describe_vpcs().send().await.expect("vpcs").vpcs().len(),

@@ -14,6 +14,9 @@ use tokio::time::Instant;
 /// The account that the sandbox plays.
 pub const ACCOUNT: &str = "123456789012";
 
+/// The password that the runbook asks for. No file and no other process may ever hold it.
+pub const PASSWORD: &str = "Kanarienvogel-7f3a9c";
+
 /// A built binary of the workspace.
 pub fn binary(name: &str) -> PathBuf {
     let here = std::env::current_exe().expect("this test has a path");
@@ -116,6 +119,7 @@ impl Operator {
             .env("HOME", self.state.path())
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("SWITCHBACK_INPUT_DB_PASSWORD", PASSWORD)
             .current_dir(workspace())
             .stdin(Stdio::null())
             .arg("--state")
@@ -165,11 +169,6 @@ impl Operator {
         self.admin("POST", "faults", &plan.to_string());
     }
 
-    /// An EC2 client of somebody else in the same account.
-    pub fn colleague(&self) -> aws_sdk_ec2::Client {
-        ec2_client(&self.endpoint())
-    }
-
     /// The journal.
     pub fn journal(&self) -> PathBuf {
         self.state.path().join("journal.db")
@@ -184,17 +183,6 @@ impl Drop for Operator {
             let _ = child.wait();
         }
     }
-}
-
-/// An EC2 client for an endpoint on loopback.
-pub fn ec2_client(endpoint: &str) -> aws_sdk_ec2::Client {
-    let config = aws_sdk_ec2::Config::builder()
-        .behavior_version(aws_sdk_ec2::config::BehaviorVersion::latest())
-        .region(aws_sdk_ec2::config::Region::new("us-east-1"))
-        .credentials_provider(aws_sdk_ec2::config::Credentials::new("colleague", "secret", None, None, "test"))
-        .endpoint_url(endpoint)
-        .build();
-    aws_sdk_ec2::Client::from_conf(config)
 }
 
 /// Runs async code of a test that starts processes.

@@ -19,7 +19,7 @@ use crate::ids::InternetGatewayId;
 
 const ABOUT: &str = "an internet gateway";
 
-/// The parameters.
+/// An internet gateway, attached to nothing yet.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
@@ -62,6 +62,10 @@ impl Operation for InternetGateway {
             besides: &["ec2:CreateTags"],
         };
         calls.into_facts()
+    }
+
+    fn example() -> Option<Params> {
+        Some(Params { tags: BTreeMap::from([("Name".to_owned(), "app".to_owned())]) })
     }
 
     fn check(&self, params: &Params) -> Result<(), Vec<ParamError>> {

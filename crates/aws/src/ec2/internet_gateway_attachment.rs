@@ -19,7 +19,7 @@ use super::{Absent, Calls, POLL, client, resource, tags};
 use crate::errors::{Call, is_not_found, op_error};
 use crate::ids::{InternetGatewayId, VpcId};
 
-/// The parameters.
+/// An internet gateway on a VPC.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
@@ -107,6 +107,13 @@ impl Operation for InternetGatewayAttachment {
             besides: &[],
         };
         Facts { proof: ProofKind::ByFind, unique: true, ..calls.into_facts() }
+    }
+
+    fn example() -> Option<Params> {
+        Some(Params {
+            internet_gateway_id: InternetGatewayId::new("igw-0a1b2c3d4e5f60718"),
+            vpc_id: VpcId::new("vpc-0a1b2c3d4e5f60718"),
+        })
     }
 
     fn check(&self, params: &Params) -> Result<(), Vec<ParamError>> {

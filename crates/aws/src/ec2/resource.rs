@@ -1,36 +1,53 @@
 //! What the operations on EC2 resources do alike: list, find by id or by ownership, wait, see that
 //! something is gone.
 //!
-//! Everything is looked up by filters, never by the parameter for ids: what is not there is then an
-//! empty list instead of an error, and one id that is gone does not hide the others. The resources
-//! here have no state in which they are listed although they are gone (as instances have); one that
-//! is listed exists.
+//! Things are looked up by filters, not by the parameter for ids: what is not there is then an empty
+//! list instead of an error, and one id that is gone does not hide the others. Most of what is
+//! listed exists; what is listed although it is gone, or on its way out, says so by its [`Presence`].
 
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::time::Duration;
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{
-    Filter, InternetGateway, ResourceType, SecurityGroup, SecurityGroupRule, Subnet, Tag, TagDescription, Vpc,
+    Address, Filter, InternetGateway, NatGateway, NatGatewayState, RouteTable, SecurityGroup, SecurityGroupRule,
+    Subnet, Tag, TagDescription, Vpc, VpcEndpoint,
 };
 use switchback_engine::{Cx, Verdict};
 use switchback_model::record::Leftover;
-use switchback_model::{ErrorClass, OpError, OpResult, RunId};
+use switchback_model::{OpError, OpResult, RunId};
 use tokio::time::Instant;
 
 use super::{POLL, client, tags};
+pub(super) use crate::calls::nameless;
 use crate::context::AwsContext;
 use crate::errors::{Call, is_not_found, op_error};
+use crate::ids::{
+    AllocationId, InternetGatewayId, NatGatewayId, RouteTableId, SecurityGroupId, SecurityGroupRuleId, SubnetId,
+    VpcEndpointId, VpcId,
+};
 
 /// How many values a filter may have.
 const MOST_VALUES: usize = 200;
+
+/// What a state says about whether the thing is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// It is there.
+    There,
+    /// There is no way back from this state: it goes away by itself and serves nobody meanwhile.
+    Leaving,
+    /// It is listed for a while although it is gone.
+    Gone,
+}
 
 /// A type of EC2 resource that is taggable and can be listed.
 pub(super) trait Resource: Sized + Send + Sync {
     /// In words: `VPC`.
     const WHAT: &'static str;
-    /// As EC2 names it.
-    const TYPE: ResourceType;
+    /// What every id of this type begins with.
+    const PREFIX: &'static str;
     /// The filter by id.
     const ID_FILTER: &'static str;
 
@@ -38,15 +55,20 @@ pub(super) trait Resource: Sized + Send + Sync {
     fn id(&self) -> &str;
     /// Its tags.
     fn tags(&self) -> &[Tag];
-    /// All that match every filter, page by page.
+    /// Whether it is there.
+    fn presence(&self) -> Presence {
+        Presence::There
+    }
+    /// All that match every filter, page by page; also those that are gone and still listed.
     fn list(ec2: &Client, filters: Vec<Filter>) -> impl Future<Output = OpResult<Vec<Self>>> + Send;
 }
 
 macro_rules! resources {
-    ($($type:ident, $what:literal, $id_filter:literal, $id:ident, $describe:ident, $call:literal;)*) => {
+    ($($type:ident as $prefix:expr, $what:literal, $id_filter:literal, $id:ident,
+        $describe:ident.$set_filters:ident, $call:literal $(, $presence:ident)?;)*) => {
         $(impl Resource for $type {
             const WHAT: &'static str = $what;
-            const TYPE: ResourceType = ResourceType::$type;
+            const PREFIX: &'static str = $prefix;
             const ID_FILTER: &'static str = $id_filter;
 
             fn id(&self) -> &str {
@@ -57,9 +79,13 @@ macro_rules! resources {
                 self.tags()
             }
 
+            $(fn presence(&self) -> Presence {
+                $presence(self)
+            })?
+
             async fn list(ec2: &Client, filters: Vec<Filter>) -> OpResult<Vec<Self>> {
                 let about = described(&filters);
-                let pages = ec2.$describe().set_filters(Some(filters)).into_paginator().items().send();
+                let pages = ec2.$describe().$set_filters(Some(filters)).into_paginator().items().send();
                 pages.try_collect().await.map_err(|e| op_error(Call::new($call, &about), e))
             }
         })*
@@ -67,13 +93,94 @@ macro_rules! resources {
 }
 
 resources! {
-    Vpc, "VPC", "vpc-id", vpc_id, describe_vpcs, "ec2:DescribeVpcs";
-    Subnet, "subnet", "subnet-id", subnet_id, describe_subnets, "ec2:DescribeSubnets";
-    InternetGateway, "internet gateway", "internet-gateway-id", internet_gateway_id, describe_internet_gateways,
-        "ec2:DescribeInternetGateways";
-    SecurityGroup, "security group", "group-id", group_id, describe_security_groups, "ec2:DescribeSecurityGroups";
-    SecurityGroupRule, "security group rule", "security-group-rule-id", security_group_rule_id,
-        describe_security_group_rules, "ec2:DescribeSecurityGroupRules";
+    Vpc as VpcId::PREFIX, "VPC", "vpc-id", vpc_id, describe_vpcs.set_filters, "ec2:DescribeVpcs";
+    Subnet as SubnetId::PREFIX, "subnet", "subnet-id", subnet_id, describe_subnets.set_filters, "ec2:DescribeSubnets";
+    InternetGateway as InternetGatewayId::PREFIX, "internet gateway", "internet-gateway-id", internet_gateway_id,
+        describe_internet_gateways.set_filters, "ec2:DescribeInternetGateways";
+    NatGateway as NatGatewayId::PREFIX, "NAT gateway", "nat-gateway-id", nat_gateway_id, describe_nat_gateways.set_filter,
+        "ec2:DescribeNatGateways", nat_gateway_presence;
+    RouteTable as RouteTableId::PREFIX, "route table", "route-table-id", route_table_id, describe_route_tables.set_filters,
+        "ec2:DescribeRouteTables";
+    SecurityGroup as SecurityGroupId::PREFIX, "security group", "group-id", group_id, describe_security_groups.set_filters,
+        "ec2:DescribeSecurityGroups";
+    SecurityGroupRule as SecurityGroupRuleId::PREFIX, "security group rule", "security-group-rule-id", security_group_rule_id,
+        describe_security_group_rules.set_filters, "ec2:DescribeSecurityGroupRules";
+}
+
+/// The one list without pages.
+impl Resource for Address {
+    const WHAT: &'static str = "elastic IP address";
+    const PREFIX: &'static str = AllocationId::PREFIX;
+    const ID_FILTER: &'static str = "allocation-id";
+
+    fn id(&self) -> &str {
+        self.allocation_id().unwrap_or_default()
+    }
+
+    fn tags(&self) -> &[Tag] {
+        self.tags()
+    }
+
+    async fn list(ec2: &Client, filters: Vec<Filter>) -> OpResult<Vec<Self>> {
+        let about = described(&filters);
+        let reply = ec2.describe_addresses().set_filters(Some(filters)).send().await;
+        let reply = reply.map_err(|e| op_error(Call::new("ec2:DescribeAddresses", &about), e))?;
+        Ok(reply.addresses.unwrap_or_default())
+    }
+}
+
+/// The one list that is asked by id where it is about ids: not every stand-in for EC2 knows the filter.
+impl Resource for VpcEndpoint {
+    const WHAT: &'static str = "VPC endpoint";
+    const PREFIX: &'static str = VpcEndpointId::PREFIX;
+    const ID_FILTER: &'static str = "vpc-endpoint-id";
+
+    fn id(&self) -> &str {
+        self.vpc_endpoint_id().unwrap_or_default()
+    }
+
+    fn tags(&self) -> &[Tag] {
+        self.tags()
+    }
+
+    fn presence(&self) -> Presence {
+        // AWS answers in lower case and the SDK's constants are in upper case.
+        match self.state().map(|s| s.as_str().to_ascii_lowercase()).as_deref() {
+            Some("deleted") => Presence::Gone,
+            Some("deleting") => Presence::Leaving,
+            _ => Presence::There,
+        }
+    }
+
+    async fn list(ec2: &Client, filters: Vec<Filter>) -> OpResult<Vec<Self>> {
+        let about = described(&filters);
+        let call = Call::new("ec2:DescribeVpcEndpoints", &about);
+        let (by_id, filters): (Vec<_>, Vec<_>) = filters.into_iter().partition(|f| f.name() == Some(Self::ID_FILTER));
+        let request = || ec2.describe_vpc_endpoints().set_filters((!filters.is_empty()).then(|| filters.clone()));
+        if by_id.is_empty() {
+            let pages = request().into_paginator().items().send();
+            return pages.try_collect().await.map_err(|e| op_error(call, e));
+        }
+        let mut found = Vec::new();
+        // One by one: an id that is gone hides those beside it.
+        for id in by_id.iter().flat_map(Filter::values) {
+            match request().vpc_endpoint_ids(id).send().await.map_err(|e| op_error(call, e)) {
+                Ok(reply) => found.extend(reply.vpc_endpoints.unwrap_or_default()),
+                Err(e) if is_not_found(&e) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// A failed one is deleted by AWS within the hour; a deleted one is listed for about as long.
+fn nat_gateway_presence(gateway: &NatGateway) -> Presence {
+    match gateway.state() {
+        Some(NatGatewayState::Deleted) => Presence::Gone,
+        Some(NatGatewayState::Deleting | NatGatewayState::Failed) => Presence::Leaving,
+        _ => Presence::There,
+    }
 }
 
 /// Filters in words, for messages.
@@ -82,9 +189,11 @@ fn described(filters: &[Filter]) -> String {
     filters.iter().map(one).collect::<Vec<_>>().join(" ")
 }
 
-/// All that match.
+/// All that match and are not gone.
 pub(super) async fn list<R: Resource>(cx: &Cx, filters: Vec<Filter>) -> OpResult<Vec<R>> {
-    R::list(&client(cx)?, filters).await
+    let mut found = R::list(&client(cx)?, filters).await?;
+    found.retain(|r| r.presence() != Presence::Gone);
+    Ok(found)
 }
 
 /// The one with that id.
@@ -93,13 +202,13 @@ pub(super) async fn by_id<R: Resource>(cx: &Cx, id: &str) -> OpResult<Option<R>>
     Ok(found.into_iter().find(|r| r.id() == id))
 }
 
-/// What this step made in this generation, by its tags.
+/// What this step made in this generation, by its tags. What is leaving is no longer what it made.
 ///
 /// # Errors
 /// Class `Permanent` when there is more than one: which of them is the step's, a person must say.
 pub(super) async fn by_ownership<R: Resource>(cx: &Cx) -> OpResult<Option<R>> {
     let mut found = list::<R>(cx, tags::filters(cx)).await?;
-    found.retain(|r| tags::are_of_step(cx, r.tags()));
+    found.retain(|r| tags::are_of_step(cx, r.tags()) && r.presence() == Presence::There);
     if found.len() > 1 {
         let ids: Vec<_> = found.iter().map(R::id).collect();
         return Err(OpError::permanent(format!(
@@ -139,14 +248,60 @@ pub(super) async fn wait_until<R: Resource, T: Send>(
     what: &str,
     ready: impl Fn(&R) -> Option<T> + Send + Sync,
 ) -> OpResult<T> {
-    let look = || async { Ok(by_id::<R>(cx, id).await?.and_then(|r| ready(&r))) };
-    cx.wait_for(&format!("waiting until {id} is {what}"), POLL, look).await
+    watch_until(cx, id, what, POLL, |r: &R| Ok(ready(r))).await
 }
 
-/// Waits until it is no longer listed.
+/// Like [`wait_until`], where it can also come into a state that ends the wait with an error; that it
+/// is gone is such a state. `poll` is the first pause; they grow to sixteen times it.
+///
+/// # Errors
+/// What `ready` returns, and those of the wait.
+pub(super) async fn watch_until<R: Resource, T: Send>(
+    cx: &Cx,
+    id: &str,
+    what: &str,
+    poll: Duration,
+    ready: impl Fn(&R) -> OpResult<Option<T>> + Send + Sync,
+) -> OpResult<T> {
+    let look = || async {
+        let found = R::list(&client(cx)?, vec![tags::filter(R::ID_FILTER, id)]).await?;
+        found.iter().find(|r| r.id() == id).map_or(Ok(None), &ready)
+    };
+    cx.wait_for(&format!("waiting until {id} is {what}"), poll, look).await
+}
+
+/// Waits until it is no longer there.
 pub(super) async fn wait_until_gone<R: Resource>(cx: &Cx, id: &str) -> OpResult<()> {
     let look = || async { Ok(by_id::<R>(cx, id).await?.is_none().then_some(())) };
     cx.wait_for(&format!("waiting until {id} is gone"), POLL, look).await
+}
+
+/// Before a thing is deleted: nothing of others may hang on it. What this run hung there is gone by
+/// now, but reads may lag behind, so what `hanging` names is believed only after the quiet period.
+///
+/// # Errors
+/// Class `Drift` with what hangs there.
+pub(super) async fn refuse_hanging<F, Fut>(cx: &Cx, id: &str, hanging: F) -> OpResult<()>
+where
+    F: Fn() -> Fut + Send + Sync,
+    Fut: Future<Output = OpResult<Vec<String>>> + Send,
+{
+    let patience = Instant::now() + cx.get::<AwsContext>()?.quiet();
+    let look = || async {
+        let there = hanging().await?;
+        Ok((there.is_empty() || Instant::now() >= patience).then_some(there))
+    };
+    let there = cx.wait_for(&format!("waiting until nothing hangs on {id}"), POLL, look).await?;
+    if there.is_empty() {
+        return Ok(());
+    }
+    Err(OpError::drift(format!("{id} is used by what this run did not make: {}", there.join(", ")))
+        .with_hint("take it away, and `switchback unwind` again"))
+}
+
+/// Whether this run made the thing of that id, in whichever step: one end of a strong proof.
+pub(super) async fn is_of_run<R: Resource>(cx: &Cx, id: &str) -> OpResult<bool> {
+    Ok(by_id::<R>(cx, id).await?.is_some_and(|r| tags::are_of_run(cx, r.tags())))
 }
 
 /// What `verify` of a created thing looks at: the one on record, or else the one with our tags.
@@ -204,8 +359,12 @@ pub async fn sweep(ec2: &Client, prefix: &str, run: RunId) -> OpResult<Vec<Lefto
         gone::<Vpc>(ec2, &tagged).await?,
         gone::<Subnet>(ec2, &tagged).await?,
         gone::<InternetGateway>(ec2, &tagged).await?,
+        gone::<Address>(ec2, &tagged).await?,
+        gone::<NatGateway>(ec2, &tagged).await?,
+        gone::<RouteTable>(ec2, &tagged).await?,
         gone::<SecurityGroup>(ec2, &tagged).await?,
         gone::<SecurityGroupRule>(ec2, &tagged).await?,
+        gone::<VpcEndpoint>(ec2, &tagged).await?,
     ]
     .concat();
     let value = |of: &[TagDescription], id: &str| {
@@ -218,13 +377,14 @@ pub async fn sweep(ec2: &Client, prefix: &str, run: RunId) -> OpResult<Vec<Lefto
             id: id.to_owned(),
             step: value(&steps, id).unwrap_or_default(),
             generation: value(&generations, id).and_then(|g| g.parse().ok()).unwrap_or_default(),
+            target: None,
         })
     });
     Ok(left.collect())
 }
 
 /// A filter that any of these values passes.
-fn any(name: &str, values: &[&str]) -> Filter {
+pub(super) fn any(name: &str, values: &[&str]) -> Filter {
     let values = values.iter().map(|v| (*v).to_owned()).collect();
     Filter::builder().name(name).set_values(Some(values)).build()
 }
@@ -235,21 +395,18 @@ async fn describe_tags(ec2: &Client, filters: Vec<Filter>) -> OpResult<Vec<TagDe
     pages.try_collect().await.map_err(|e| op_error(Call::new("ec2:DescribeTags", &about), e))
 }
 
-/// Those of a type that are tagged and no longer there.
+/// Those of a type that are tagged and no longer there. The type is read off the id: what the list
+/// calls it is not the same everywhere.
 async fn gone<R: Resource>(ec2: &Client, tagged: &[TagDescription]) -> OpResult<Vec<String>> {
-    let of_type = tagged.iter().filter(|t| t.resource_type() == Some(&R::TYPE));
-    let ids: Vec<&str> = of_type.filter_map(TagDescription::resource_id).collect();
+    let ids: Vec<&str> =
+        tagged.iter().filter_map(TagDescription::resource_id).filter(|id| id.starts_with(R::PREFIX)).collect();
     let mut gone = Vec::new();
     for ids in ids.chunks(MOST_VALUES) {
-        let there = R::list(ec2, vec![any(R::ID_FILTER, ids)]).await?;
+        let mut there = R::list(ec2, vec![any(R::ID_FILTER, ids)]).await?;
+        there.retain(|r| r.presence() != Presence::Gone);
         gone.extend(ids.iter().filter(|id| !there.iter().any(|r| r.id() == **id)).map(|id| (*id).to_owned()));
     }
     Ok(gone)
-}
-
-/// A create call was answered and the answer does not say what was made: look it up.
-pub(super) fn nameless(call: &'static str, about: &str) -> OpError {
-    OpError::new(ErrorClass::Ambiguous, format!("the reply to `{call}` for {about} does not name what it made"))
 }
 
 /// Whether a delete call met what it was to delete.
@@ -261,5 +418,29 @@ pub(super) fn was_there<T>(deleted: OpResult<T>) -> OpResult<bool> {
         Ok(_) => Ok(true),
         Err(e) if is_not_found(&e) => Ok(false),
         Err(e) => Err(e),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_id_is_of_two_types() {
+        let prefixes = [
+            Vpc::PREFIX,
+            Subnet::PREFIX,
+            InternetGateway::PREFIX,
+            Address::PREFIX,
+            NatGateway::PREFIX,
+            RouteTable::PREFIX,
+            SecurityGroup::PREFIX,
+            SecurityGroupRule::PREFIX,
+            VpcEndpoint::PREFIX,
+        ];
+        for one in prefixes {
+            let begin: Vec<_> = prefixes.iter().filter(|p| one.starts_with(**p)).collect();
+            assert_eq!(begin, [&one]);
+        }
     }
 }

@@ -21,7 +21,7 @@ use super::{Absent, Calls, client, resource, rule, tags};
 use crate::errors::{Call, op_error};
 use crate::ids::{SecurityGroupId, VpcId};
 
-/// The parameters.
+/// A security group: a firewall around network interfaces, without rules of ours.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
@@ -117,6 +117,15 @@ impl Operation for SecurityGroup {
             besides: &["ec2:CreateTags"],
         };
         Facts { unique: true, ..calls.into_facts() }
+    }
+
+    fn example() -> Option<Params> {
+        Some(Params {
+            group_name: "app".to_owned(),
+            description: "what the app listens on".to_owned(),
+            vpc_id: VpcId::new("vpc-0a1b2c3d4e5f60718"),
+            tags: BTreeMap::from([("Name".to_owned(), "app".to_owned())]),
+        })
     }
 
     fn check(&self, params: &Params) -> Result<(), Vec<ParamError>> {

@@ -36,7 +36,7 @@ pub enum Direction {
     Egress,
 }
 
-/// The parameters. Of `cidr_ipv4`, `cidr_ipv6`, `prefix_list_id` and `referenced_group_id` exactly one is given.
+/// One rule of a security group. Of `cidr_ipv4`, `cidr_ipv6`, `prefix_list_id` and `referenced_group_id` exactly one is given.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
@@ -228,6 +228,22 @@ impl Operation for SecurityGroupRule {
             besides: &["ec2:CreateTags"],
         };
         Facts { unique: true, ..calls.into_facts() }
+    }
+
+    fn example() -> Option<Params> {
+        Some(Params {
+            group_id: SecurityGroupId::new("sg-0a1b2c3d4e5f60718"),
+            direction: Direction::Ingress,
+            ip_protocol: "tcp".to_owned(),
+            from_port: Some(443),
+            to_port: Some(443),
+            cidr_ipv4: Some("10.0.0.0/16".to_owned()),
+            cidr_ipv6: None,
+            prefix_list_id: None,
+            referenced_group_id: None,
+            description: Some("HTTPS from the network".to_owned()),
+            tags: BTreeMap::from([("Name".to_owned(), "https".to_owned())]),
+        })
     }
 
     fn check(&self, params: &Params) -> Result<(), Vec<ParamError>> {

@@ -20,7 +20,7 @@ use crate::cidr::{self, Cidr};
 use crate::errors::{Call, op_error};
 use crate::ids::{SubnetId, VpcId};
 
-/// The parameters.
+/// A subnet: a part of a VPC in one availability zone.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
@@ -107,6 +107,16 @@ impl Operation for Subnet {
             besides: &["ec2:CreateTags"],
         };
         Facts { unique: true, ..calls.into_facts() }
+    }
+
+    fn example() -> Option<Params> {
+        Some(Params {
+            vpc_id: VpcId::new("vpc-0a1b2c3d4e5f60718"),
+            cidr_block: "10.0.1.0/24".to_owned(),
+            availability_zone: Some("us-east-1a".to_owned()),
+            map_public_ip_on_launch: Some(true),
+            tags: BTreeMap::from([("Name".to_owned(), "app-1a".to_owned())]),
+        })
     }
 
     fn check(&self, params: &Params) -> Result<(), Vec<ParamError>> {

@@ -23,7 +23,7 @@ use crate::cidr;
 use crate::errors::{Call, op_error};
 use crate::ids::VpcId;
 
-/// The parameters.
+/// A VPC: a network of its own, with its IPv4 range, DNS settings and, when asked for, IPv6.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
@@ -126,6 +126,16 @@ impl Operation for Vpc {
             besides: &["ec2:CreateTags"],
         };
         calls.into_facts()
+    }
+
+    fn example() -> Option<Params> {
+        Some(Params {
+            cidr_block: "10.0.0.0/16".to_owned(),
+            amazon_provided_ipv6_cidr_block: true,
+            enable_dns_support: Some(true),
+            enable_dns_hostnames: Some(true),
+            tags: BTreeMap::from([("Name".to_owned(), "app".to_owned())]),
+        })
     }
 
     fn check(&self, params: &Params) -> Result<(), Vec<ParamError>> {

@@ -46,7 +46,8 @@ pub(crate) fn run(app: &App, args: &Apply) -> CommandResult<u8> {
     let env = runtime.block_on(target::environment(app, registry, &plan, &endpoint, Purpose::Begin))?;
     let signals = Signals::listen(&runtime)?;
     let store = app.new_journal()?;
-    let started = RunStarted { format: FORMAT_VERSION, runbook: plan.runbook.clone(), plan_hash: hash, endpoint };
+    let started =
+        RunStarted { format: FORMAT_VERSION, runbook: plan.runbook.clone(), plan_hash: hash, endpoint, secrets: None };
     let run = host::new_run();
     let journal = store.create_run(run, &plan_text(&plan), started, "apply")?;
     let mut replayed = Replayed { history: History::new(Arc::new(plan)), last: Seq(0) };

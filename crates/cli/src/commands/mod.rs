@@ -3,6 +3,7 @@
 mod apply;
 mod completions;
 mod log;
+mod ops;
 mod plan;
 mod rescue;
 mod resume;
@@ -39,6 +40,7 @@ pub(crate) fn run(app: &App, command: Command) -> CommandResult<u8> {
         Command::Skip(args) => rescue::run(app, &args, Rescue::Skip),
         Command::Takeover(args) => takeover::run(app, &args),
         Command::Sandbox(args) => sandbox::run(app, &args),
+        Command::Ops(args) => ops::run(app, &args),
         Command::Schema => schema::run(app),
         Command::Completions { shell } => completions::run(app, shell),
     }

@@ -149,9 +149,14 @@ impl Runner {
 
     /// Who we are, for every target. The error of the first that refuses.
     async fn ask_providers(&mut self) -> Result<Option<OpError>, ExecError> {
+        let mut callers: Vec<String> = Vec::new();
         for provider in self.shared.env.providers.clone() {
             match provider.preflight(self.shared.call_log()).await {
-                Ok(identity) => self.journal.set_caller(&identity.caller),
+                Ok(identity) if callers.contains(&identity.caller) => {}
+                Ok(identity) => {
+                    callers.push(identity.caller);
+                    self.journal.set_caller(&callers.join(", "));
+                }
                 Err(e) => return Ok(Some(e)),
             }
         }
@@ -203,7 +208,13 @@ impl Runner {
         for (_, error) in &mut reasons {
             // This run ends here, so what the error advises for a run that has begun does not fit.
             if error.class == ErrorClass::Unavailable {
-                error.hint = Some("when that is mended, `switchback apply` again".into());
+                error.hint = Some(match error.hint.take() {
+                    // A command to run first is still the one to run.
+                    Some(hint) if !hint.contains("switchback resume") => {
+                        format!("{hint}, then `switchback apply` again")
+                    }
+                    _ => "when that is mended, `switchback apply` again".to_owned(),
+                });
             }
         }
         reasons.sort_by_key(|(step, _)| step.as_ref().and_then(|s| self.shared.history().index_of(s)));
@@ -479,7 +490,8 @@ impl Runner {
         };
         self.shared.record_run(Swept { left: left.clone() }.into())?;
         if !left.is_empty() {
-            let what: Vec<_> = left.iter().map(|l| format!("{} {}", l.resource_type, l.id)).collect();
+            let place = |l: &Leftover| l.target.as_ref().map(|t| format!(" in `{t}`")).unwrap_or_default();
+            let what: Vec<_> = left.iter().map(|l| format!("{} {}{}", l.resource_type, l.id, place(l))).collect();
             let step = left.first().map_or_else(|| StepId::new(""), |l| StepId::new(&l.step));
             let error = OpError::permanent(format!("still tagged as made by this run: {}", what.join(", ")))
                 .with_hint("look at each; delete it, or remove the tags; then `switchback unwind` again");
@@ -538,6 +550,9 @@ impl Runner {
             for provider in &self.shared.env.providers {
                 left.extend(provider.sweep(self.shared.run, self.shared.call_log()).await?);
             }
+            // Two targets of one account both see what belongs to no region.
+            let mut seen = HashSet::new();
+            left.retain(|l: &Leftover| seen.insert((l.resource_type.clone(), l.id.clone())));
             left.retain(|l| !expected.contains(&(l.step.clone(), l.generation)));
             if left.is_empty() || Instant::now() >= give_up {
                 left.sort_by(|a, b| (&a.resource_type, &a.id).cmp(&(&b.resource_type, &b.id)));

@@ -217,6 +217,7 @@ impl StepRun {
             let class = if access == Access::Read { ErrorClass::Permanent } else { ErrorClass::Ambiguous };
             Err(OpError::new(class, format!("the deadline was reached during {method}")))
         });
+        let result = result.map_err(|e| self.shared.env.secrets.hide_in(e));
         let now = Instant::now();
         if let Some(service) = service {
             lock(&self.shared.breakers).note(service, result.as_ref().err(), now);

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use serde_json::Value;
+use switchback_model::SecretRef;
 use switchback_model::plan::{OutputRef, Template};
 
 use super::catalog::OpInfo;
@@ -24,6 +25,8 @@ pub(crate) enum ArgKind<'r> {
     Value(Value, Option<String>),
     /// A field of a step's output.
     Ref(OutRef<'r>),
+    /// A secret input, by its name.
+    Secret(String),
     /// Texts and references, to be joined.
     Join(Vec<Piece<'r>>),
     List(Vec<Arg<'r>>),
@@ -75,6 +78,7 @@ impl<'r> Arg<'r> {
     pub(crate) fn known(&self) -> Option<Value> {
         match &self.kind {
             ArgKind::Value(value, _) => Some(value.clone()),
+            ArgKind::Secret(name) => Some(SecretRef::of_input(name).to_json()),
             ArgKind::Ref(_) | ArgKind::Join(_) | ArgKind::Broken => None,
             ArgKind::List(items) => items.iter().map(Self::known).collect::<Option<Vec<_>>>().map(Value::Array),
             ArgKind::Map(fields) => {
@@ -89,6 +93,7 @@ impl<'r> Arg<'r> {
         match self.kind {
             ArgKind::Value(value, _) => Template::Lit(value),
             ArgKind::Ref(out) => Template::Ref(out.target),
+            ArgKind::Secret(name) => Template::Secret(name),
             ArgKind::Join(pieces) => Template::Join(
                 pieces
                     .into_iter()

@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use switchback_model::ids::StepId;
-use switchback_model::plan::{AwsTarget, OnFailure, PLAN_FORMAT_VERSION, Plan, PlanStep, Policy, Target};
+use switchback_model::plan::{
+    AssumeRole, AwsTarget, ManagedSecret, OnFailure, PLAN_FORMAT_VERSION, Plan, PlanStep, Policy, SecretFrom,
+    SecretInput, Target,
+};
 
 use super::arg::{Arg, ArgKind};
 use super::catalog::Catalog;
 use super::check::check_params;
-use super::expand::{self, Entry, Instance, Instances, Steps};
+use super::expand::{self, Each, Entry, Instance, Instances, Steps};
 use super::inputs::{self, Inputs};
 use super::load::plan_hash;
 use super::order;
@@ -18,8 +21,8 @@ use crate::cel;
 use crate::operation::ParamError;
 use crate::registry::Registry;
 use crate::runbook::{
-    AwsTargetSpec, Diagnostic, Diagnostics, Node, NodeValue, OnFailureSpec, Runbook, Source, Span, Spanned, Text,
-    did_you_mean, listed, parse,
+    AwsTargetSpec, Diagnostic, Diagnostics, InputType, Node, NodeValue, OnFailureSpec, Runbook, SecretFromSpec, Source,
+    Span, Spanned, StepSpec, Text, did_you_mean, listed, parse,
 };
 
 /// A runbook that has been planned.
@@ -70,13 +73,16 @@ impl<'a, 'r> Builder<'a, 'r> {
         let runbook = self.runbook;
         let inputs = inputs::resolve(runbook, given, &mut self.errors);
         let aws = runbook.target.aws.as_ref().and_then(|spec| self.target(spec, &inputs));
+        let more: BTreeMap<String, Option<AwsTarget>> =
+            runbook.target.more.iter().map(|(name, spec)| (name.value.clone(), self.target(spec, &inputs))).collect();
+        let declared: BTreeMap<&str, SecretInput> = self.secrets(&inputs);
         let steps = expand::expand(runbook, &inputs, &mut self.catalog, &mut self.errors);
         let policy = Policy {
             on_failure: self.on_failure(runbook.policy.on_failure.as_ref(), &steps, None).unwrap_or_default(),
             max_parallel: runbook.policy.max_parallel.unwrap_or_else(|| Policy::default().max_parallel),
         };
         let settings: Vec<Settings> =
-            steps.entries.iter().enumerate().map(|(i, e)| self.settings(e, i, &steps)).collect();
+            steps.entries.iter().enumerate().map(|(i, e)| self.settings(e, i, &steps, &inputs)).collect();
         let mut needs: Vec<Vec<(u32, Span)>> = Vec::with_capacity(steps.list.len());
         let mut planned = Vec::with_capacity(steps.list.len());
         for instance in &steps.list {
@@ -94,8 +100,9 @@ impl<'a, 'r> Builder<'a, 'r> {
             runbook: runbook.name.value.clone(),
             version: runbook.version,
             description: runbook.description.clone(),
-            target: Target { more: BTreeMap::new(), aws },
+            target: Target { more: more.into_iter().filter_map(|(name, t)| Some((name, t?))).collect(), aws },
             inputs: inputs.to_map(),
+            secrets: used(&planned, declared),
             policy,
             phases: self.phases,
             steps: planned,
@@ -106,23 +113,59 @@ impl<'a, 'r> Builder<'a, 'r> {
         self.errors.finish(Planned { plan, hash, positions })
     }
 
-    fn target(&mut self, spec: &AwsTargetSpec, inputs: &Inputs) -> Option<AwsTarget> {
-        let mut text = |text: &Spanned<Text>| {
-            let arg = Scope::plan_time(inputs, &mut self.errors).text(&text.value, text.span);
-            match arg.kind {
-                ArgKind::Value(Value::String(text), _) => Some(text),
-                ArgKind::Broken => None,
-                _ => {
-                    self.errors.push(
-                        Diagnostic::new("plan::wrong_type", "the target wants a text")
-                            .at(text.span, "this is not a text")
-                            .help("refer to an input of type `string`"),
-                    );
-                    None
-                }
+    /// A text in which only inputs are known.
+    fn text(&mut self, text: &Spanned<Text>, what: &str, inputs: &Inputs) -> Option<String> {
+        let arg = Scope::plan_time(inputs, &mut self.errors).text(&text.value, text.span);
+        match arg.kind {
+            ArgKind::Value(Value::String(text), _) => Some(text),
+            ArgKind::Broken => None,
+            _ => {
+                self.errors.push(
+                    Diagnostic::new("plan::wrong_type", format!("{what} wants a text"))
+                        .at(text.span, "this is not a text")
+                        .help("refer to an input of type `string`"),
+                );
+                None
             }
-        };
+        }
+    }
+
+    /// The secret inputs as the runbook declares them.
+    fn secrets(&mut self, inputs: &Inputs) -> BTreeMap<&'a str, SecretInput> {
+        let runbook = self.runbook;
+        let secrets = runbook.inputs.iter().filter(|spec| spec.kind == InputType::Secret);
+        secrets
+            .map(|spec| {
+                let from = spec.from.as_ref().and_then(|from| self.secret_from(from, inputs));
+                (spec.name.value.as_str(), SecretInput { description: spec.description.clone(), from })
+            })
+            .collect()
+    }
+
+    fn secret_from(&mut self, from: &SecretFromSpec, inputs: &Inputs) -> Option<SecretFrom> {
+        let mut text = |text: &Spanned<Text>| self.text(text, "`from`", inputs);
+        Some(match from {
+            SecretFromSpec::File(path) => SecretFrom::File(text(path)?),
+            SecretFromSpec::SecretsManager(spec) => SecretFrom::SecretsManager(ManagedSecret {
+                secret_id: text(&spec.secret_id)?,
+                json_key: spec.json_key.as_ref().and_then(&mut text),
+                version_stage: spec.version_stage.as_ref().and_then(&mut text),
+            }),
+        })
+    }
+
+    fn target(&mut self, spec: &AwsTargetSpec, inputs: &Inputs) -> Option<AwsTarget> {
+        let mut text = |text: &Spanned<Text>| self.text(text, "the target", inputs);
         let (region, account) = (text(&spec.region), text(&spec.account));
+        let profile = spec.profile.as_ref().and_then(&mut text);
+        let endpoint_url = spec.endpoint_url.as_ref().and_then(&mut text);
+        let assume_role = spec.assume_role.as_ref().and_then(|role| {
+            Some(AssumeRole {
+                role_arn: text(&role.role_arn)?,
+                external_id: role.external_id.as_ref().and_then(&mut text),
+                session_name: role.session_name.as_ref().and_then(&mut text),
+            })
+        });
         let (region, account) = (region?, account?);
         if !(account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit())) {
             self.errors.push(
@@ -138,12 +181,62 @@ impl<'a, 'r> Builder<'a, 'r> {
                     .help("a region is written like `us-east-1`"),
             );
         }
-        Some(AwsTarget { region, account, profile: None, assume_role: None, endpoint_url: None })
+        if let (Some(role), Some(spec)) = (&assume_role, &spec.assume_role)
+            && !(role.role_arn.starts_with("arn:") && role.role_arn.contains(":role/"))
+        {
+            self.errors.push(
+                Diagnostic::new("plan::role", format!("`{}` is not the ARN of a role", role.role_arn))
+                    .at(spec.role_arn.span, "the ARN of a role is wanted here")
+                    .help(format!("write it like `arn:aws:iam::{account}:role/NAME`")),
+            );
+        }
+        if let (Some(url), Some(text)) = (&endpoint_url, &spec.endpoint_url)
+            && !["http://", "https://"].iter().any(|scheme| url.starts_with(scheme))
+        {
+            self.errors.push(
+                Diagnostic::new("plan::endpoint_url", format!("`{url}` is not the URL of an endpoint"))
+                    .at(text.span, "a URL is wanted here")
+                    .help("write it like `http://127.0.0.1:4566`"),
+            );
+        }
+        Some(AwsTarget { region, account, profile, assume_role, endpoint_url })
+    }
+
+    /// The target that a step names; `None`: the default one, or one that is not there, which has
+    /// been reported.
+    fn provider(&mut self, spec: &StepSpec, inputs: &Inputs, each: Option<&Each>) -> Option<String> {
+        let text = spec.provider.as_ref()?;
+        let mut scope = Scope::plan_time(inputs, &mut self.errors);
+        scope.each = each;
+        let name = match scope.text(&text.value, text.span).kind {
+            ArgKind::Value(Value::String(name), _) => name,
+            ArgKind::Broken => return None,
+            _ => String::new(),
+        };
+        let target = &self.runbook.target;
+        let default = target.aws.iter().map(|_| Target::AWS);
+        let known: Vec<&str> = default.chain(target.more.iter().map(|(name, _)| name.value.as_str())).collect();
+        if !known.contains(&name.as_str()) {
+            let help = did_you_mean(&name, known.iter().copied(), || match known.is_empty() {
+                true => "the runbook has no targets; declare it under `target:`".to_owned(),
+                false => format!("declare it under `target:`; the targets are {}", listed(known.iter().copied())),
+            });
+            self.errors.push(
+                Diagnostic::new("plan::unknown_target", format!("there is no target `{name}`"))
+                    .at(text.span, "this target is not declared")
+                    .help(help),
+            );
+            return None;
+        }
+        (name != Target::AWS).then_some(name)
     }
 
     /// What does not differ between the elements of a `for_each`.
-    fn settings(&mut self, entry: &Entry<'a, 'r>, index: usize, steps: &Steps<'a, 'r>) -> Settings {
+    fn settings(&mut self, entry: &Entry<'a, 'r>, index: usize, steps: &Steps<'a, 'r>, inputs: &Inputs) -> Settings {
         for check in &entry.spec.verify {
+            if expand::no_secret(check, "verify", inputs, &mut self.errors).is_err() {
+                continue;
+            }
             let Ok(program) = expand::compile(check, "verify", &mut self.errors) else { continue };
             let names = program.variables();
             if !names.is_empty() && !names.iter().any(|n| n == "output" || n == "observed") {
@@ -226,6 +319,7 @@ impl<'a, 'r> Builder<'a, 'r> {
         let spec = entry.spec;
         let empty = Node { value: NodeValue::Map(Vec::new()), span: spec.op.span };
         let each = instance.each.as_ref();
+        let provider = self.provider(spec, inputs, each);
         let mut scope = Scope::in_step(inputs, each, steps, entry.phase, &self.phases, &mut self.errors);
         let args = scope.resolve(spec.with.as_ref().unwrap_or(&empty));
         for need in &spec.needs {
@@ -252,7 +346,7 @@ impl<'a, 'r> Builder<'a, 'r> {
             op: spec.op.value.clone(),
             op_version: entry.info.as_ref().map_or(0, |info| info.op.version()),
             params: args.into_template(),
-            provider: None,
+            provider,
             needs: ids,
             timeout: spec.timeout,
             attempts: spec.retry.map(|r| r.attempts),
@@ -317,6 +411,17 @@ fn output_of_kind(kind: &str, steps: &Steps<'_, '_>, user: usize) -> Option<Stri
             _ => None,
         }
     })
+}
+
+/// The declared secrets that steps refer to: no other is ever asked for.
+fn used(steps: &[PlanStep], mut declared: BTreeMap<&str, SecretInput>) -> BTreeMap<String, SecretInput> {
+    let mut used = BTreeMap::new();
+    for name in steps.iter().flat_map(|step| step.params.secrets()) {
+        if let Some(secret) = declared.remove(name) {
+            used.insert(name.to_owned(), secret);
+        }
+    }
+    used
 }
 
 struct Settings {

@@ -25,6 +25,7 @@ pub(crate) fn check_params(
     let checker = Checker { shapes: &info.params, kind: info.op.kind(), head, output_of_kind };
     let mut problems = Vec::new();
     checker.check(args, info.params.root, "", MAX_CHAIN, &mut problems);
+    checker.stray_secrets(args, &checker.all_of(std::iter::once(info.params.root)), "", &mut problems);
     problems
 }
 
@@ -50,6 +51,14 @@ impl Checker<'_> {
         let arg = &*arg.unfolded();
         match &arg.kind {
             ArgKind::Broken => return,
+            // Whether they may stand here is asked for the whole step at once, below.
+            ArgKind::Secret(_) => return,
+            ArgKind::Value(Value::Null, _) => {}
+            ArgKind::Ref(reference) if reference.op.output.is_secret(reference.shape) => return,
+            _ if self.shapes.is_secret(want) => {
+                out.push(self.secret_wanted(arg.span, path));
+                return;
+            }
             ArgKind::Ref(reference) => {
                 if let Err(misfit) = fits(&reference.op.output, reference.shape, self.shapes, want, MAX_CHAIN) {
                     out.push(self.misfit(arg.span, reference, &misfit, path));
@@ -73,6 +82,66 @@ impl Checker<'_> {
                 self.alternatives(arg, &facet.any, path, depth - 1, out);
             }
         }
+    }
+
+    /// Every secret in `arg` that stands where none is wanted, also where any value would do. `wants`
+    /// are all schemas that speak about the place.
+    fn stray_secrets(&self, arg: &Arg<'_>, wants: &[&Shape], path: &str, out: &mut Vec<Diagnostic>) {
+        let name = match &arg.kind {
+            ArgKind::Secret(name) => name.clone(),
+            ArgKind::Ref(reference) if reference.op.output.is_secret(reference.shape) => reference.target.text(),
+            ArgKind::Map(fields) => {
+                for (key, value) in fields {
+                    let inner = if path.is_empty() { key.value.clone() } else { format!("{path}.{}", key.value) };
+                    let field = |shape: &&Shape| match (shape.fields.get(&key.value), &shape.rest) {
+                        (Some(field), _) | (None, Rest::Of(field)) => Some(*field),
+                        _ => None,
+                    };
+                    self.stray_secrets(value, &self.all_of(wants.iter().filter_map(field)), &inner, out);
+                }
+                return;
+            }
+            ArgKind::List(items) => {
+                let inner = self.all_of(wants.iter().filter_map(|shape| shape.items));
+                for (i, item) in items.iter().enumerate() {
+                    self.stray_secrets(item, &inner, &format!("{path}[{i}]"), out);
+                }
+                return;
+            }
+            _ => return,
+        };
+        if !wants.iter().any(|shape| shape.secret) {
+            out.push(
+                Diagnostic::new(
+                    "plan::secret",
+                    format!("{} does not take a secret, and `{name}` is one", self.subject(path)),
+                )
+                .at(arg.span, "this would be stored and shown like any other value")
+                .help("a secret stands only where an operation takes one"),
+            );
+        }
+    }
+
+    /// Those schemas, and all that they are put together from or choose among.
+    fn all_of(&self, ids: impl Iterator<Item = ShapeId>) -> Vec<&Shape> {
+        let mut seen: Vec<ShapeId> = ids.collect();
+        let mut next = 0;
+        while let Some(at) = seen.get(next).copied() {
+            let shape = self.shapes.get(at);
+            for more in shape.all.iter().chain(&shape.any) {
+                if !seen.contains(more) {
+                    seen.push(*more);
+                }
+            }
+            next += 1;
+        }
+        seen.into_iter().map(|id| self.shapes.get(id)).collect()
+    }
+
+    fn secret_wanted(&self, span: Span, path: &str) -> Diagnostic {
+        Diagnostic::new("plan::secret", format!("{} wants a secret", self.subject(path)))
+            .at(span, "this would be stored in the plan and in the journal")
+            .help("declare an input of type `secret` and refer to it: `${inputs.NAME}`")
     }
 
     fn facet(&self, arg: &Arg<'_>, facet: &Shape, whole: ShapeId, path: &str, depth: usize, out: &mut Vec<Diagnostic>) {
@@ -128,7 +197,7 @@ impl Checker<'_> {
                 }
             }
             ArgKind::Value(value, origin) => self.scalar(arg, value, origin.as_deref(), facet, whole, path, out),
-            ArgKind::Join(_) | ArgKind::Ref(_) | ArgKind::Broken => {}
+            ArgKind::Join(_) | ArgKind::Ref(_) | ArgKind::Secret(_) | ArgKind::Broken => {}
         }
     }
 
@@ -313,7 +382,7 @@ fn types(arg: &Arg<'_>) -> Types {
         ArgKind::Value(value, _) => Types::of(value),
         ArgKind::Join(_) => Types::TEXT,
         ArgKind::List(_) => Types::LIST,
-        ArgKind::Map(_) => Types::MAP,
+        ArgKind::Map(_) | ArgKind::Secret(_) => Types::MAP,
         ArgKind::Ref(out) => out.op.output.types(out.shape),
         ArgKind::Broken => Types::ANY,
     }

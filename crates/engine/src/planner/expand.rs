@@ -206,6 +206,7 @@ impl Expander<'_> {
 
     /// Compiles a condition and looks at its variables.
     fn condition(&mut self, text: &Spanned<Text>, in_for_each: bool) -> Result<cel::Program, ()> {
+        no_secret(text, "when", self.inputs, self.errors)?;
         let program = compile(text, "when", self.errors)?;
         if !in_for_each && program.variables().iter().any(|v| v == "each") {
             self.errors.push(
@@ -241,6 +242,17 @@ impl Expander<'_> {
             }
         }
     }
+}
+
+/// A condition that names a secret: what it decides would tell about the value.
+pub(crate) fn no_secret(text: &Spanned<Text>, what: &str, inputs: &Inputs, errors: &mut Diagnostics) -> Result<(), ()> {
+    let Some((name, at)) = inputs.secret_in(&text.value.value) else { return Ok(()) };
+    errors.push(
+        Diagnostic::new("plan::secret", format!("`{what}` cannot look at the secret `{name}`"))
+            .at(text.value.span_of(at.start, at.end, text.span), "what this decides can be read by anybody")
+            .help("decide by another input"),
+    );
+    Err(())
 }
 
 /// Compiles the CEL of a `when` or `verify`.

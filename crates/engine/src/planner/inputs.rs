@@ -1,7 +1,8 @@
 //! The inputs of a plan: what was given, else the default, else an error that says which flag
 //! gives it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use regex::Regex;
 use serde_json::Value;
@@ -11,10 +12,11 @@ use crate::runbook::{
     Diagnostic, Diagnostics, InputSpec, InputType, Node, Runbook, Source, did_you_mean, listed, parse_tree,
 };
 
-/// The values of the inputs.
+/// The values of the inputs. Of a secret only the name is known: a plan never holds its value.
 #[derive(Debug, Default)]
 pub(crate) struct Inputs {
     values: BTreeMap<String, Option<Value>>,
+    secrets: BTreeSet<String>,
 }
 
 impl Inputs {
@@ -24,8 +26,20 @@ impl Inputs {
         self.values.get(name).map(Option::as_ref)
     }
 
+    pub(crate) fn is_secret(&self, name: &str) -> bool {
+        self.secrets.contains(name)
+    }
+
+    /// The secret that an expression names as `inputs.NAME`, with its bytes there.
+    pub(crate) fn secret_in(&self, expression: &str) -> Option<(&str, Range<usize>)> {
+        self.secrets.iter().find_map(|name| {
+            let pattern = Regex::new(&format!(r#"\binputs\s*(\.\s*{name}\b|\[\s*["']{name}["']\s*\])"#)).ok()?;
+            pattern.find(expression).map(|found| (name.as_str(), found.range()))
+        })
+    }
+
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.values.keys().map(String::as_str)
+        self.values.keys().chain(&self.secrets).map(String::as_str)
     }
 
     /// Whether every input has a value.
@@ -47,12 +61,24 @@ impl Inputs {
 pub(crate) fn resolve(runbook: &Runbook, given: &BTreeMap<String, String>, errors: &mut Diagnostics) -> Inputs {
     let mut inputs = Inputs::default();
     for spec in &runbook.inputs {
+        if spec.kind == InputType::Secret {
+            secret(spec, given.contains_key(&spec.name.value), errors);
+            inputs.secrets.insert(spec.name.value.clone());
+            continue;
+        }
+        if spec.from.is_some() {
+            errors.push(
+                Diagnostic::new("input::from", format!("the input `{}` says where it comes from", spec.name.value))
+                    .at(spec.name.span, format!("its type is `{}`", spec.kind.name()))
+                    .help("only inputs of type `secret` have `from`; give this one with `--input`, or a `default`"),
+            );
+        }
         let value = input(spec, given.get(&spec.name.value), errors);
         inputs.values.insert(spec.name.value.clone(), value);
     }
-    for name in given.keys().filter(|name| !inputs.values.contains_key(*name)) {
+    for name in given.keys().filter(|name| !inputs.names().any(|known| known == *name)) {
         let help = did_you_mean(name, inputs.names(), || {
-            if inputs.values.is_empty() {
+            if inputs.names().next().is_none() {
                 "it has no inputs; leave the flag out, or declare it under `inputs:`".to_owned()
             } else {
                 format!("the inputs are {}", listed(inputs.names()))
@@ -67,16 +93,42 @@ pub(crate) fn resolve(runbook: &Runbook, given: &BTreeMap<String, String>, error
     inputs
 }
 
+/// What a secret may not have. Its value is no business of a plan.
+fn secret(spec: &InputSpec, given: bool, errors: &mut Diagnostics) {
+    let name = &spec.name.value;
+    if given {
+        // The value is not shown: it stood on a command line, and need not stand anywhere else.
+        errors.push(
+            Diagnostic::new(
+                "input::secret_given",
+                format!("the input `{name}` is a secret and was given with `--input`"),
+            )
+            .at(spec.name.span, "its type is `secret`")
+            .help(format!(
+                "other users of this host can read command lines: treat the value as known and change it; give the \
+                     next one in SWITCHBACK_INPUT_{}, or with `--secret-file {name}=PATH`",
+                name.to_uppercase()
+            )),
+        );
+    }
+    if let Some(default) = &spec.default {
+        errors.push(
+            Diagnostic::new("input::secret_default", format!("the secret `{name}` has a default"))
+                .at(default.span, "whoever reads the runbook can read this")
+                .help("remove it, and change what it stands for; `from:` says where a secret comes from"),
+        );
+    }
+    if let Some(pattern) = &spec.pattern {
+        errors.push(
+            Diagnostic::new("input::pattern", format!("the input `{name}` has a pattern and is not a string"))
+                .at(pattern.span, "its type is `secret`")
+                .help("only inputs of type `string` can have a pattern"),
+        );
+    }
+}
+
 fn input(spec: &InputSpec, given: Option<&String>, errors: &mut Diagnostics) -> Option<Value> {
     let name = &spec.name.value;
-    if spec.kind == InputType::Secret {
-        errors.push(
-            Diagnostic::new("input::secret", format!("the input `{name}` is a secret, which is not supported yet in this release"))
-                .at(spec.name.span, "declared here")
-                .help("leave the steps that need it out for now; do not pass a password as a text, it would be stored in the plan"),
-        );
-        return None;
-    }
     let pattern = match &spec.pattern {
         Some(_) if spec.kind != InputType::String => {
             errors.push(

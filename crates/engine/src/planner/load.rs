@@ -84,6 +84,22 @@ pub enum PlanError {
         /// What it refers to.
         need: StepId,
     },
+    /// A step acts on a target that is not there.
+    #[error("step `{step}` acts on the target `{target}`, which is not there")]
+    Target {
+        /// The step.
+        step: StepId,
+        /// The target.
+        target: String,
+    },
+    /// A step refers to a secret that the plan does not list, or makes it a part of a text.
+    #[error("step `{step}` refers to the secret `{secret}` in a way that a plan cannot have")]
+    Secret {
+        /// The step.
+        step: StepId,
+        /// The secret input.
+        secret: String,
+    },
     /// An unwind would go to something that is not there.
     #[error("there is no phase or step `{0}` to unwind to")]
     UnwindTo(String),
@@ -171,6 +187,14 @@ fn check_structure(plan: &Plan) -> Result<(), PlanError> {
     }
     let mut needs = Vec::with_capacity(plan.steps.len());
     for step in &plan.steps {
+        if let Some(target) = step.provider.as_ref().filter(|name| plan.target.aws_of(Some(name)).is_none()) {
+            return Err(PlanError::Target { step: step.id.clone(), target: target.clone() });
+        }
+        let joined = step.params.secret_in_text();
+        let unlisted = step.params.secrets().into_iter().find(|name| !plan.secrets.contains_key(*name));
+        if let Some(secret) = joined.or(unlisted) {
+            return Err(PlanError::Secret { step: step.id.clone(), secret: secret.to_owned() });
+        }
         let mut list = Vec::with_capacity(step.needs.len());
         for need in &step.needs {
             match index.get(need) {

@@ -5,6 +5,7 @@
 //! is only known there.
 
 use serde_json::{Map, Value, json};
+use switchback_model::secret::SECRET_KEYWORD;
 
 use crate::registry::Registry;
 use crate::runbook::Runbook;
@@ -70,6 +71,15 @@ fn set(schema: &mut Value, pointer: &str, key: &str, value: Value) {
 fn or_reference(schema: &mut Value, kind: &str) {
     fields_or_reference(schema, kind);
     let Value::Object(map) = schema else { return };
+    if map.contains_key(SECRET_KEYWORD) {
+        // What is stored of a secret is an object; what is written is a reference and nothing else.
+        let description = map.remove("description");
+        *map = Map::from_iter(description.map(|d| ("description".to_owned(), d)));
+        map.insert(SECRET_KEYWORD.to_owned(), json!(true));
+        map.insert("type".to_owned(), json!("string"));
+        map.insert("pattern".to_owned(), json!("^\\$\\{[^}]+\\}$"));
+        return;
+    }
     let plain_text = map.get("type").is_some_and(|t| t == "string")
         && !["pattern", "enum", "const", "minLength", "maxLength"].iter().any(|k| map.contains_key(*k));
     if plain_text || map.is_empty() {

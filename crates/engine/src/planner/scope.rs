@@ -42,6 +42,7 @@ impl InText<'_> {
 
 enum Resolved<'r> {
     Value(Value),
+    Secret(String),
     One(OutRef<'r>),
     All(Vec<OutRef<'r>>),
     Broken,
@@ -148,6 +149,7 @@ impl<'s, 'a, 'r> Scope<'s, 'a, 'r> {
         if let [Part::Ref(path, _)] = parts.as_slice() {
             let kind = match self.reference(path, &at) {
                 Resolved::Value(value) => ArgKind::Value(value, Some(format!("`${{{}}}`", path.text()))),
+                Resolved::Secret(name) => ArgKind::Secret(name),
                 Resolved::One(out) => ArgKind::Ref(out),
                 Resolved::All(outs) => {
                     ArgKind::List(outs.into_iter().map(|out| Arg { span: whole, kind: ArgKind::Ref(out) }).collect())
@@ -184,6 +186,7 @@ impl<'s, 'a, 'r> Scope<'s, 'a, 'r> {
                     None
                 }
                 Resolved::Value(Value::Null) => Some("nothing"),
+                Resolved::Secret(_) => Some("a secret"),
                 Resolved::Value(Value::Array(_)) | Resolved::All(_) => Some("a list"),
                 Resolved::Value(Value::Object(_)) => Some("a map"),
                 Resolved::One(out) => {
@@ -206,7 +209,11 @@ impl<'s, 'a, 'r> Scope<'s, 'a, 'r> {
                         format!("`${{{}}}` is {what} and cannot be part of a text", path.text()),
                     )
                     .at(at.span(range), format!("this is {what}"))
-                    .help("a reference keeps its type only when it is all that the text consists of"),
+                    .help(if what == "a secret" {
+                        "a text is stored in the plan; a secret stands alone, where an operation takes one"
+                    } else {
+                        "a reference keeps its type only when it is all that the text consists of"
+                    }),
                 );
             }
         }
@@ -244,6 +251,9 @@ impl<'s, 'a, 'r> Scope<'s, 'a, 'r> {
             let help = format!("write `${{inputs.NAME}}`; {}", self.which_inputs());
             return self.error(d.at(at.span(&path.root.range), "which input?").help(help));
         };
+        if self.inputs.is_secret(&name.name) {
+            return self.secret(&name.name, fields, path, at);
+        }
         match self.inputs.get(&name.name) {
             None => {
                 let help = self.suggest(&name.name, self.inputs.names(), || {
@@ -255,6 +265,25 @@ impl<'s, 'a, 'r> Scope<'s, 'a, 'r> {
             Some(None) => Resolved::Broken,
             Some(Some(value)) => self.inside(value, fields, path, at),
         }
+    }
+
+    fn secret(&mut self, name: &str, fields: &[RefField], path: &RefPath, at: &InText<'_>) -> Resolved<'r> {
+        let text = path.text();
+        if let Some(field) = fields.first() {
+            let d = Diagnostic::new("reference::unknown_field", format!("`${{{text}}}`: a secret has no fields"));
+            return self.error(
+                d.at(at.span(&field.range), "this field is not there")
+                    .help("a secret is one text; `from: { secrets_manager: ... }` takes a `json_key`"),
+            );
+        }
+        if self.steps.is_none() {
+            let d = Diagnostic::new("plan::secret", format!("`${{{text}}}` is a secret and cannot stand here"));
+            return self.error(
+                d.at(at.whole, "what stands here goes into the plan")
+                    .help("a secret stands alone, in the parameters of an operation that takes one"),
+            );
+        }
+        Resolved::Secret(name.to_owned())
     }
 
     fn each_value(&mut self, path: &RefPath, at: &InText<'_>) -> Resolved<'r> {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use regex::Regex;
 use serde_json::{Map, Value};
+use switchback_model::secret::SECRET_KEYWORD;
 
 /// The key in a schema that names the kind of an id: `VpcId`.
 pub(crate) const ID_KEYWORD: &str = "x-switchback-id";
@@ -116,6 +117,7 @@ pub(crate) enum Rest {
 pub(crate) struct Shape {
     pub(crate) types: Types,
     pub(crate) id: Option<String>,
+    pub(crate) secret: bool,
     pub(crate) fields: BTreeMap<String, ShapeId>,
     pub(crate) required: Vec<String>,
     pub(crate) rest: Rest,
@@ -136,6 +138,7 @@ impl Shape {
         Self {
             types: Types::ANY,
             id: None,
+            secret: false,
             fields: BTreeMap::new(),
             required: Vec::new(),
             rest: Rest::Any,
@@ -234,6 +237,19 @@ impl Shapes {
         }
     }
 
+    /// Whether a schema asks for or gives a secret and nothing else. Looks through `Option`.
+    pub(crate) fn is_secret(&self, id: ShapeId) -> bool {
+        self.secret_within(id, MAX_CHAIN)
+    }
+
+    fn secret_within(&self, id: ShapeId, depth: usize) -> bool {
+        self.facets(id).iter().any(|s| s.secret)
+            || match self.alternatives(id).as_slice() {
+                [only] if depth > 0 => self.secret_within(*only, depth - 1),
+                _ => false,
+            }
+    }
+
     /// The schema of a field. Looks through `Option`.
     pub(crate) fn field(&self, id: ShapeId, name: &str) -> Option<ShapeId> {
         self.field_within(id, name, MAX_CHAIN)
@@ -317,6 +333,7 @@ impl Compiler<'_> {
             }
             _ => Types::ANY,
         };
+        shape.secret = map.get(SECRET_KEYWORD) == Some(&Value::Bool(true));
         shape.id = map.get(ID_KEYWORD).and_then(Value::as_str).map(str::to_owned);
         if let Some(fields) = map.get("properties").and_then(Value::as_object) {
             shape.fields = fields.iter().map(|(name, schema)| (name.clone(), self.shape(schema))).collect();

@@ -47,16 +47,21 @@ impl Runbook {
 /// What a runbook acts on.
 #[derive(Debug, Clone, Default, PartialEq, JsonSchema)]
 #[schemars(deny_unknown_fields)]
+#[schemars(extend("patternProperties" = { "^aws\\.[a-z][a-z0-9_]*$": { "$ref": "#/definitions/AwsTargetSpec" } }))]
 pub struct TargetSpec {
-    /// The AWS account and region.
+    /// The AWS account and region of steps that name no other.
     pub aws: Option<AwsTargetSpec>,
+    /// More of them, by name: `aws.west`. A step names it as its `provider`.
+    #[schemars(skip)]
+    pub more: Vec<(Spanned<String>, AwsTargetSpec)>,
 }
 
 impl TargetSpec {
     pub(crate) const KEYS: &[&'static str] = &["aws"];
 }
 
-/// An AWS account and region. References to inputs are allowed.
+/// An AWS account and region, and how it is reached. References to inputs are allowed; secrets are
+/// not.
 #[derive(Debug, Clone, PartialEq, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct AwsTargetSpec {
@@ -64,10 +69,36 @@ pub struct AwsTargetSpec {
     pub region: Spanned<Text>,
     /// The account that the caller must be in: twelve digits, in quotes.
     pub account: Spanned<Text>,
+    /// The profile in the shared files, instead of the choice of the standard chain.
+    #[schemars(with = "Option<String>")]
+    pub profile: Option<Spanned<Text>>,
+    /// The role to assume with the credentials that the chain or the profile gives.
+    pub assume_role: Option<AssumeRoleSpec>,
+    /// A URL instead of AWS's own endpoints. Beats `--endpoint-url`; without effect in the sandbox.
+    #[schemars(with = "Option<String>")]
+    pub endpoint_url: Option<Spanned<Text>>,
 }
 
 impl AwsTargetSpec {
-    pub(crate) const KEYS: &[&'static str] = &["region", "account"];
+    pub(crate) const KEYS: &[&'static str] = &["region", "account", "profile", "assume_role", "endpoint_url"];
+}
+
+/// A role to assume.
+#[derive(Debug, Clone, PartialEq, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct AssumeRoleSpec {
+    /// The role's ARN.
+    pub role_arn: Spanned<Text>,
+    /// What the role's trust policy may ask for.
+    #[schemars(with = "Option<String>")]
+    pub external_id: Option<Spanned<Text>>,
+    /// The name of the session, `switchback-` and the run's short id by default.
+    #[schemars(with = "Option<String>")]
+    pub session_name: Option<Spanned<Text>>,
+}
+
+impl AssumeRoleSpec {
+    pub(crate) const KEYS: &[&'static str] = &["role_arn", "external_id", "session_name"];
 }
 
 /// Something that has to be known before the runbook can be planned.
@@ -86,10 +117,44 @@ pub struct InputSpec {
     pub description: Option<String>,
     /// A regular expression that must be found in a text.
     pub pattern: Option<Spanned<String>>,
+    /// Where a secret comes from when neither the environment nor `--secret-file` says.
+    pub from: Option<SecretFromSpec>,
 }
 
 impl InputSpec {
-    pub(crate) const KEYS: &[&'static str] = &["type", "default", "description", "pattern"];
+    pub(crate) const KEYS: &[&'static str] = &["type", "default", "description", "pattern", "from"];
+}
+
+/// Where a secret comes from: one of the two. References to inputs are allowed; secrets are not.
+#[derive(Debug, Clone, PartialEq, JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+pub enum SecretFromSpec {
+    /// A file. A relative path begins where the command runs; one newline at the end is dropped.
+    File(Spanned<Text>),
+    /// A secret in Secrets Manager, in the account and region of `target.aws`.
+    SecretsManager(ManagedSecretSpec),
+}
+
+impl SecretFromSpec {
+    pub(crate) const KEYS: &[&'static str] = &["file", "secrets_manager"];
+}
+
+/// A secret in Secrets Manager.
+#[derive(Debug, Clone, PartialEq, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct ManagedSecretSpec {
+    /// Its name or ARN.
+    pub secret_id: Spanned<Text>,
+    /// The key whose text is the secret, where the value is a JSON object.
+    #[schemars(with = "Option<String>")]
+    pub json_key: Option<Spanned<Text>>,
+    /// The staging label, `AWSCURRENT` by default.
+    #[schemars(with = "Option<String>")]
+    pub version_stage: Option<Spanned<Text>>,
+}
+
+impl ManagedSecretSpec {
+    pub(crate) const KEYS: &[&'static str] = &["secret_id", "json_key", "version_stage"];
 }
 
 /// What kind of value an input is.
@@ -108,7 +173,8 @@ pub enum InputType {
     List,
     /// A map, given as JSON or YAML.
     Map,
-    /// A text that must never be written down. Not supported yet in this release.
+    /// A text that is never written down: from SWITCHBACK_INPUT_NAME, a file, Secrets Manager or a
+    /// prompt. It may stand, alone, only where an operation takes a secret.
     Secret,
 }
 
@@ -182,6 +248,9 @@ pub struct StepSpec {
     pub id: Spanned<String>,
     /// The kind of the operation, `aws.ec2.vpc`.
     pub op: Spanned<String>,
+    /// The target that it acts on, `aws.NAME`, instead of `target.aws`.
+    #[schemars(with = "Option<String>")]
+    pub provider: Option<Spanned<Text>>,
     /// The operation's parameters.
     pub with: Option<Node>,
     /// Steps that must be verified before this one begins, beside those that it refers to.
@@ -212,8 +281,20 @@ pub struct StepSpec {
 }
 
 impl StepSpec {
-    pub(crate) const KEYS: &[&'static str] =
-        &["id", "op", "with", "needs", "for_each", "when", "timeout", "retry", "on_failure", "verify", "protect"];
+    pub(crate) const KEYS: &[&'static str] = &[
+        "id",
+        "op",
+        "provider",
+        "with",
+        "needs",
+        "for_each",
+        "when",
+        "timeout",
+        "retry",
+        "on_failure",
+        "verify",
+        "protect",
+    ];
 
     /// The parameters; empty when there are none.
     #[must_use]
@@ -300,11 +381,15 @@ mod tests {
         keys("", Runbook::KEYS);
         keys("/definitions/TargetSpec", TargetSpec::KEYS);
         keys("/definitions/AwsTargetSpec", AwsTargetSpec::KEYS);
+        keys("/definitions/AssumeRoleSpec", AssumeRoleSpec::KEYS);
+        keys("/definitions/ManagedSecretSpec", ManagedSecretSpec::KEYS);
         keys("/definitions/InputSpec", InputSpec::KEYS);
         keys("/definitions/PolicySpec", PolicySpec::KEYS);
         keys("/definitions/PhaseSpec", PhaseSpec::KEYS);
         keys("/definitions/StepSpec", StepSpec::KEYS);
         keys("/definitions/RetrySpec", RetrySpec::KEYS);
+        let from = schema.as_value().pointer("/definitions/SecretFromSpec").unwrap().to_string();
+        assert!(SecretFromSpec::KEYS.iter().all(|k| from.contains(&format!("\"{k}\""))), "{from}");
         let types = schema.as_value().pointer("/definitions/InputType").unwrap().to_string();
         assert!(InputType::ALL.iter().all(|t| types.contains(&format!("\"{}\"", t.name()))), "{types}");
     }

@@ -30,7 +30,8 @@ mod yaml;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Label};
 pub use document::{
-    AwsTargetSpec, InputSpec, InputType, OnFailureSpec, PhaseSpec, PolicySpec, RetrySpec, Runbook, StepSpec, TargetSpec,
+    AssumeRoleSpec, AwsTargetSpec, InputSpec, InputType, ManagedSecretSpec, OnFailureSpec, PhaseSpec, PolicySpec,
+    RetrySpec, Runbook, SecretFromSpec, StepSpec, TargetSpec,
 };
 pub use duration::parse_duration;
 pub use node::{Entry, Node, NodeValue, Spanned, Text};
@@ -39,5 +40,6 @@ pub use reader::parse;
 pub use reference::{Part, RefField, RefPath, Selector, parse_text};
 pub(crate) use reference::{is_key_char, parse_target};
 pub use source::{Source, Span};
-pub(crate) use suggest::{closest, did_you_mean, listed};
+pub use suggest::did_you_mean;
+pub(crate) use suggest::{closest, listed};
 pub(crate) use yaml::parse_tree;

@@ -6,13 +6,17 @@ use std::collections::HashMap;
 
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::document::{
-    AwsTargetSpec, InputSpec, InputType, OnFailureSpec, PhaseSpec, PolicySpec, RetrySpec, Runbook, StepSpec, TargetSpec,
+    AssumeRoleSpec, AwsTargetSpec, InputSpec, InputType, ManagedSecretSpec, OnFailureSpec, PhaseSpec, PolicySpec,
+    RetrySpec, Runbook, SecretFromSpec, StepSpec, TargetSpec,
 };
 use super::duration;
 use super::node::{Entry, Node, NodeValue, Spanned, Text};
 use super::source::{Source, Span};
 use super::suggest::{closest, did_you_mean, listed};
 use super::yaml;
+
+/// What the names of further targets begin with.
+const PREFIX: &str = "aws.";
 
 /// Names that mean something else in a reference.
 const RESERVED: [&str; 2] = ["inputs", "each"];
@@ -201,14 +205,40 @@ impl Reader<'_> {
     }
 
     fn target(&mut self, node: Node) -> TargetSpec {
+        let mut more = Vec::new();
+        let node = match node.value {
+            NodeValue::Map(entries) => {
+                let (named, rest): (Vec<_>, Vec<_>) =
+                    entries.into_iter().partition(|e| e.key.value.strip_prefix(PREFIX).is_some_and(is_name));
+                more.extend(named.into_iter().filter_map(|e| Some((e.key, self.aws_target(e.value)?))));
+                Node { value: NodeValue::Map(rest), ..node }
+            }
+            _ => node,
+        };
         let Some(mut fields) = self.fields(node, "`target`", TargetSpec::KEYS) else { return TargetSpec::default() };
-        let aws = fields.take("aws").and_then(|entry| {
-            let mut aws = self.fields(entry.value, "`target.aws`", AwsTargetSpec::KEYS)?;
-            let region = self.require(&mut aws, "region", "us-east-1").and_then(|e| self.text(e));
-            let account = self.require(&mut aws, "account", "\"123456789012\"").and_then(|e| self.text(e));
-            Some(AwsTargetSpec { region: region?, account: account? })
+        let aws = fields.take("aws").and_then(|entry| self.aws_target(entry.value));
+        TargetSpec { aws, more }
+    }
+
+    fn aws_target(&mut self, node: Node) -> Option<AwsTargetSpec> {
+        let mut aws = self.fields(node, "an AWS target", AwsTargetSpec::KEYS)?;
+        let region = self.require(&mut aws, "region", "us-east-1").and_then(|e| self.text(e));
+        let account = self.require(&mut aws, "account", "\"123456789012\"").and_then(|e| self.text(e));
+        let profile = self.option(&mut aws, "profile");
+        let assume_role = aws.take("assume_role").and_then(|e| {
+            let mut role = self.fields(e.value, "`assume_role`", AssumeRoleSpec::KEYS)?;
+            let role_arn = self.require(&mut role, "role_arn", "ARN").and_then(|e| self.text(e));
+            let (external_id, session_name) =
+                (self.option(&mut role, "external_id"), self.option(&mut role, "session_name"));
+            Some(AssumeRoleSpec { role_arn: role_arn?, external_id, session_name })
         });
-        TargetSpec { aws }
+        let endpoint_url = self.option(&mut aws, "endpoint_url");
+        Some(AwsTargetSpec { region: region?, account: account?, profile, assume_role, endpoint_url })
+    }
+
+    /// A text that may be left out.
+    fn option(&mut self, fields: &mut Fields, key: &str) -> Option<Spanned<Text>> {
+        fields.take(key).and_then(|e| self.text(e))
     }
 
     fn inputs(&mut self, entry: Entry) -> Vec<InputSpec> {
@@ -230,7 +260,30 @@ impl Reader<'_> {
         let default = fields.take("default").map(|e| e.value);
         let description = fields.take("description").and_then(|e| self.string(e)).map(|t| t.value);
         let pattern = fields.take("pattern").and_then(|e| self.string(e));
-        Some(InputSpec { name, kind: kind?, default, description, pattern })
+        let from = fields.take("from").and_then(|e| self.secret_from(e.value));
+        Some(InputSpec { name, kind: kind?, default, description, pattern, from })
+    }
+
+    fn secret_from(&mut self, node: Node) -> Option<SecretFromSpec> {
+        let span = node.span;
+        let mut fields = self.fields(node, "`from`", SecretFromSpec::KEYS)?;
+        let (file, managed) = (fields.take("file"), fields.take("secrets_manager"));
+        if file.is_some() == managed.is_some() {
+            self.error(
+                Diagnostic::new("runbook::secret_from", "`from` wants one place")
+                    .at(span, "this is not one")
+                    .help("write `from: { file: PATH }` or `from: { secrets_manager: { secret_id: NAME } }`"),
+            );
+            return None;
+        }
+        let managed = managed.and_then(|e| {
+            let mut managed = self.fields(e.value, "`secrets_manager`", ManagedSecretSpec::KEYS)?;
+            let secret_id = self.require(&mut managed, "secret_id", "NAME").and_then(|e| self.text(e));
+            let (json_key, version_stage) =
+                (self.option(&mut managed, "json_key"), self.option(&mut managed, "version_stage"));
+            Some(SecretFromSpec::SecretsManager(ManagedSecretSpec { secret_id: secret_id?, json_key, version_stage }))
+        });
+        managed.or_else(|| file.and_then(|e| self.text(e)).map(SecretFromSpec::File))
     }
 
     fn input_type(&mut self, entry: Entry) -> Option<InputType> {
@@ -340,6 +393,7 @@ impl Reader<'_> {
             self.step_id(id);
         }
         let op = self.require(&mut fields, "op", "KIND").and_then(|e| self.string(e));
+        let provider = self.option(&mut fields, "provider");
         let with = fields.take("with").and_then(|e| match e.value.value {
             NodeValue::Map(_) => Some(e.value),
             _ => {
@@ -362,7 +416,21 @@ impl Reader<'_> {
         let verify = self.texts(verify);
         let protect = fields.take("protect").is_some_and(|e| self.boolean(&e));
         let (id, op) = (id?, op?);
-        Some(StepSpec { id, op, with, needs, for_each, when, timeout, retry, on_failure, verify, protect, span })
+        Some(StepSpec {
+            id,
+            op,
+            provider,
+            with,
+            needs,
+            for_each,
+            when,
+            timeout,
+            retry,
+            on_failure,
+            verify,
+            protect,
+            span,
+        })
     }
 
     fn step_id(&mut self, id: &Spanned<String>) {

@@ -16,7 +16,9 @@ pub(crate) fn closest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>)
 }
 
 /// "did you mean `cidr_block`?", or `otherwise`.
-pub(crate) fn did_you_mean<'a>(
+///
+/// The most likely of the known names, as a question; `otherwise` where none is near.
+pub fn did_you_mean<'a>(
     given: &str,
     known: impl IntoIterator<Item = &'a str>,
     otherwise: impl FnOnce() -> String,

@@ -11,7 +11,7 @@ fn after_vpc(steps: &str) -> String {
 
 #[test]
 fn unknown_operation() {
-    insta::assert_snapshot!(after_vpc("      - { id: a, op: net.vcp }\n      - { id: b, op: unheard.of }\n"), @r#"
+    insta::assert_snapshot!(after_vpc("      - { id: a, op: net.vcp }\n      - { id: b, op: unheard.of }\n"), @r"
     error[plan::unknown_op]: there is no operation `net.vcp`
       --> runbook.yaml:11:22
        |
@@ -24,8 +24,8 @@ fn unknown_operation() {
        |
     12 |       - { id: b, op: unheard.of }
        |                      ^^^^^^^^^^ this kind is not known
-       = help: the operations are `net.group`, `net.subnet`, `net.vpc` and `test.echo`
-    "#);
+       = help: the operations are `net.group`, `net.subnet`, `net.vpc`, `test.echo` and `test.user`
+    ");
 }
 
 #[test]

@@ -10,8 +10,8 @@ use switchback_engine::operation::ParamError;
 use switchback_engine::planner::{Planned, plan_runbook};
 use switchback_engine::runbook::{Diagnostics, Source};
 use switchback_engine::{Cx, Expect, Found, Operation, Registry, Undo, Verdict};
-use switchback_model::OpResult;
 use switchback_model::facts::Facts;
+use switchback_model::{OpResult, SecretRef};
 
 /// The way the AWS operations write their ids.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -150,6 +150,25 @@ pub(crate) struct EchoOutput {
     pub(crate) count: u32,
 }
 
+/// A user with a password.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UserParams {
+    /// The name.
+    pub(crate) name: String,
+    /// The password.
+    pub(crate) password: SecretRef,
+    /// Another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) token: Option<SecretRef>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct UserOutput {
+    pub(crate) name: String,
+    pub(crate) password: SecretRef,
+}
+
 macro_rules! fake {
     ($name:ident, $kind:literal, $params:ty, $output:ty, $check:expr) => {
         pub(crate) struct $name;
@@ -203,6 +222,7 @@ macro_rules! fake {
 fake!(Vpc, "net.vpc", VpcParams, VpcOutput, |p| p.cidr_block.check("cidr_block"));
 fake!(Subnet, "net.subnet", SubnetParams, SubnetOutput, |p| p.cidr_block.check("cidr_block"));
 fake!(Group, "net.group", GroupParams, GroupOutput, |_| Ok(()));
+fake!(User, "test.user", UserParams, UserOutput, |_| Ok(()));
 fake!(Echo, "test.echo", EchoParams, EchoOutput, |_| Ok(()));
 
 pub(crate) fn registry() -> Registry {
@@ -211,6 +231,7 @@ pub(crate) fn registry() -> Registry {
     registry.register(Subnet).unwrap();
     registry.register(Group).unwrap();
     registry.register(Echo).unwrap();
+    registry.register(User).unwrap();
     registry
 }
 

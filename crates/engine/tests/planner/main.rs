@@ -10,3 +10,5 @@ mod good;
 mod loading;
 mod properties;
 mod schema;
+mod secrets;
+mod targets;

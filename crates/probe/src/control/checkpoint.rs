@@ -9,7 +9,7 @@ use switchback_engine::{Cx, Expect, Found, Operation, Undo, Verdict};
 use switchback_model::OpResult;
 use switchback_model::facts::Facts;
 
-/// The parameters of `control.checkpoint`.
+/// A point to stop at and to go back to. It changes nothing.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CheckpointParams {
@@ -42,6 +42,10 @@ impl Operation for Checkpoint {
 
     fn facts(&self, _params: &CheckpointParams) -> Facts {
         Facts::without_effect()
+    }
+
+    fn example() -> Option<CheckpointParams> {
+        Some(CheckpointParams { message: Some("the network stands".to_owned()) })
     }
 
     async fn capture(&self, _cx: &Cx, _params: &CheckpointParams) -> OpResult<CheckpointBefore> {

@@ -4,12 +4,15 @@ use std::collections::HashMap;
 
 use winterbaume_ec2::Ec2StateView;
 use winterbaume_ec2::views::{
-    IpPermissionView, IpRangeView, Ipv6RangeView, RouteTableAssociationView, SecurityGroupView,
+    IpPermissionView, IpRangeView, Ipv6RangeView, RouteTableAssociationView, RouteView, SecurityGroupView,
     SubnetIpv6CidrAssocView, UserIdGroupPairView,
 };
 
 use super::Emulator;
-use crate::picture::ec2::{Acl, Ec2, Gateway, Group, Interface, Other, Peer, RouteTable, RuleKey, Subnet, Vpc};
+use crate::picture::ec2::{
+    Acl, Address, Ec2, Endpoint, Gateway, Group, Interface, Nat, Other, Peer, Route, RouteTable, RuleKey, Subnet, Tie,
+    Vpc,
+};
 use crate::query::Tags;
 
 /// Reads all that exists.
@@ -58,14 +61,53 @@ pub(super) fn picture_of(view: &Ec2StateView) -> Ec2 {
         (id.clone(), interface)
     });
     let tables = view.route_tables.iter().map(|(id, it)| {
-        let table = RouteTable {
-            vpc: it.vpc_id.clone(),
-            main: it.associations.iter().any(|tie| tie.main),
-            subnets: it.associations.iter().filter_map(|tie| tie.subnet_id.clone()).collect(),
-            routes: it.routes.iter().map(route_text).collect(),
+        let ties = it.associations.iter().map(|tie| Tie {
+            id: tie.association_id.clone(),
+            subnet: tie.subnet_id.clone(),
+            main: tie.main,
+        });
+        let routes = it.routes.iter().filter_map(|route| {
+            let to = route.destination_cidr_block.as_ref().or(route.destination_ipv6_cidr_block.as_ref());
+            Some(Route { destination: to?.clone(), target: route.gateway_id.clone()? })
+        });
+        let (ties, routes) = (ties.collect(), routes.collect());
+        (id.clone(), RouteTable { vpc: it.vpc_id.clone(), ties, routes, tags: tags(&it.tags) })
+    });
+    let addresses = view.elastic_ips.iter().map(|(id, it)| {
+        let address = Address {
+            public_ip: it.public_ip.clone(),
+            association: it.association_id.clone(),
+            interface: it.network_interface_id.clone(),
+            instance: it.instance_id.clone(),
+            private_ip: it.private_ip_address.clone(),
             tags: tags(&it.tags),
         };
-        (id.clone(), table)
+        (id.clone(), address)
+    });
+    let nats = view.nat_gateways.iter().map(|(id, it)| {
+        let nat = Nat {
+            vpc: it.vpc_id.clone(),
+            subnet: it.subnet_id.clone(),
+            state: it.state.clone(),
+            public: it.connectivity_type == "public",
+            allocation: it.allocation_id.clone(),
+            tags: tags(&it.tags),
+        };
+        (id.clone(), nat)
+    });
+    let endpoints = view.vpc_endpoints.iter().map(|(id, it)| {
+        let endpoint = Endpoint {
+            vpc: it.vpc_id.clone(),
+            service: it.service_name.clone(),
+            kind: it.endpoint_type.clone(),
+            policy: it.policy_document.clone(),
+            tables: it.route_table_ids.clone(),
+            subnets: it.subnet_ids.clone(),
+            groups: it.security_group_ids.clone(),
+            private_dns: it.private_dns_enabled.unwrap_or(false),
+            tags: tags(&it.tags),
+        };
+        (id.clone(), endpoint)
     });
     let acls = view
         .network_acls
@@ -78,6 +120,9 @@ pub(super) fn picture_of(view: &Ec2StateView) -> Ec2 {
         groups: view.security_groups.iter().map(|(id, it)| (id.clone(), group_of(it))).collect(),
         interfaces: interfaces.collect(),
         tables: tables.collect(),
+        addresses: addresses.collect(),
+        nats: nats.collect(),
+        endpoints: endpoints.collect(),
         acls: acls.collect(),
         others: others(view),
     }
@@ -100,7 +145,7 @@ impl Emulator {
     }
 
     /// Adds the default group, and makes this table the main one: both come with a VPC.
-    pub(crate) async fn add_vpc_defaults(&self, vpc: &str, group: &str, table: &str) {
+    pub(crate) async fn add_vpc_defaults(&self, group: &str, table: &str) {
         self.edit(|view: &mut Ec2StateView| {
             let own = RuleKey {
                 group: group.to_owned(),
@@ -115,8 +160,9 @@ impl Emulator {
                 held.ingress_rules = vec![permission_of(&own)];
             }
             if let Some(held) = view.route_tables.get_mut(table) {
+                view.counters.rtbassoc += 1;
                 held.associations.push(RouteTableAssociationView {
-                    association_id: format!("rtbassoc-{}", vpc.trim_start_matches("vpc-")),
+                    association_id: format!("rtbassoc-{:08x}", view.counters.rtbassoc),
                     subnet_id: None,
                     gateway_id: None,
                     main: true,
@@ -145,6 +191,99 @@ impl Emulator {
             }
             for acl in view.network_acls.values_mut() {
                 acl.associations.retain(|tie| tie.subnet_id != subnet);
+            }
+        })
+        .await;
+    }
+
+    /// Puts the interfaces of a service to use: AWS attaches them by itself.
+    pub(crate) async fn attach_interfaces(&self, interfaces: &[String]) {
+        self.edit(|view: &mut Ec2StateView| {
+            for id in interfaces {
+                if let Some(held) = view.network_interfaces.get_mut(id) {
+                    held.status = "in-use".to_owned();
+                    held.attachment_id = Some(format!("ela-attach-{}", id.trim_start_matches("eni-")));
+                }
+            }
+        })
+        .await;
+    }
+
+    /// Makes a NAT gateway what it is in the end: its state, and the address that its interface has.
+    pub(crate) async fn set_nat(&self, id: &str, state: &str, interface: Option<&str>) {
+        self.edit(|view: &mut Ec2StateView| {
+            let Some(nat) = view.nat_gateways.get_mut(id) else { return };
+            nat.state = state.to_owned();
+            let (Some(interface), Some(allocation)) = (interface, &nat.allocation_id) else { return };
+            let Some(interface) = view.network_interfaces.get(interface) else { return };
+            if let Some(address) = view.elastic_ips.get_mut(allocation) {
+                view.counters.eip_assoc += 1;
+                address.association_id = Some(format!("eipassoc-{:08x}", view.counters.eip_assoc));
+                address.network_interface_id = Some(interface.network_interface_id.clone());
+                address.private_ip_address = Some(interface.private_ip_address.clone());
+            }
+        })
+        .await;
+    }
+
+    /// Takes away interfaces of a service, and frees the addresses that they had.
+    pub(crate) async fn drop_interfaces(&self, interfaces: &[String]) {
+        self.edit(|view: &mut Ec2StateView| {
+            view.network_interfaces.retain(|id, _| !interfaces.contains(id));
+            for address in view.elastic_ips.values_mut() {
+                if address.network_interface_id.as_ref().is_some_and(|of| interfaces.contains(of)) {
+                    (address.association_id, address.network_interface_id) = (None, None);
+                    address.private_ip_address = None;
+                }
+            }
+        })
+        .await;
+    }
+
+    /// Takes away a NAT gateway that was deleted a while ago.
+    pub(crate) async fn drop_nat(&self, id: &str) {
+        self.edit(|view: &mut Ec2StateView| drop(view.nat_gateways.remove(id))).await;
+    }
+
+    /// Sets the route to a destination, or takes it away.
+    pub(crate) async fn set_route(&self, table: &str, destination: &str, target: Option<&str>) {
+        self.edit(|view: &mut Ec2StateView| {
+            let Some(held) = view.route_tables.get_mut(table) else { return };
+            let goes = |route: &RouteView| {
+                [&route.destination_cidr_block, &route.destination_ipv6_cidr_block]
+                    .into_iter()
+                    .any(|to| to.as_deref() == Some(destination))
+            };
+            held.routes.retain(|route| !goes(route));
+            let Some(target) = target else { return };
+            let (v6, v4) = Some(destination.to_owned()).into_iter().partition::<Vec<_>, _>(|to| to.contains(':'));
+            held.routes.push(RouteView {
+                destination_cidr_block: v4.into_iter().next(),
+                destination_ipv6_cidr_block: v6.into_iter().next(),
+                gateway_id: Some(target.to_owned()),
+                state: "active".to_owned(),
+                origin: "CreateRoute".to_owned(),
+            });
+        })
+        .await;
+    }
+
+    /// What the emulator does not take at creation: private DNS, and the groups that AWS chose.
+    pub(crate) async fn set_endpoint(&self, id: &str, private_dns: bool, groups: &[String]) {
+        self.edit(|view: &mut Ec2StateView| {
+            if let Some(held) = view.vpc_endpoints.get_mut(id) {
+                held.private_dns_enabled = Some(private_dns);
+                held.security_group_ids = groups.to_vec();
+            }
+        })
+        .await;
+    }
+
+    /// No endpoint puts routes into this table any more.
+    pub(crate) async fn drop_table_ties(&self, table: &str) {
+        self.edit(|view: &mut Ec2StateView| {
+            for endpoint in view.vpc_endpoints.values_mut() {
+                endpoint.route_table_ids.retain(|of| of != table);
             }
         })
         .await;
@@ -197,16 +336,6 @@ fn others(view: &Ec2StateView) -> std::collections::BTreeMap<String, Other> {
         tags: tags(held),
     };
     let mut all = std::collections::BTreeMap::new();
-    for (id, it) in view.nat_gateways.iter().filter(|(_, it)| it.state != "deleted") {
-        let (vpcs, subnets) = (vec![it.vpc_id.clone()], vec![it.subnet_id.clone()]);
-        let public = it.connectivity_type == "public";
-        all.insert(id.clone(), Other { vpcs, subnets, public, ..nothing("natgateway", &it.tags) });
-    }
-    for (id, it) in &view.vpc_endpoints {
-        let (subnets, groups) = (it.subnet_ids.clone(), it.security_group_ids.clone());
-        let other = Other { vpcs: vec![it.vpc_id.clone()], subnets, groups, ..nothing("vpc-endpoint", &it.tags) };
-        all.insert(id.clone(), other);
-    }
     for (id, it) in view.instances.iter().filter(|(_, it)| it.state.name != "terminated") {
         let other = Other {
             vpcs: it.vpc_id.iter().cloned().collect(),
@@ -216,13 +345,6 @@ fn others(view: &Ec2StateView) -> std::collections::BTreeMap<String, Other> {
             ..nothing("instance", &it.tags)
         };
         all.insert(id.clone(), other);
-    }
-    for (id, it) in &view.elastic_ips {
-        let vpc = it.network_interface_id.as_ref().and_then(|held| view.network_interfaces.get(held));
-        let vpcs: Vec<String> = vpc.map(|held| held.vpc_id.clone()).into_iter().collect();
-        let public = !vpcs.is_empty();
-        // The address itself does not hold the VPC: the interface that it belongs to does.
-        all.insert(id.clone(), Other { vpcs, public, ..nothing("elastic-ip", &it.tags) });
     }
     for (id, it) in view.vpn_gateways.iter().filter(|(_, it)| it.state != "deleted") {
         let attached = it.vpc_attachments.iter().filter(|tie| tie.state != "detached");
@@ -288,11 +410,6 @@ fn permission_of(rule: &RuleKey) -> IpPermissionView {
         }
     }
     permission
-}
-
-fn route_text(route: &winterbaume_ec2::views::RouteView) -> String {
-    let to = route.destination_cidr_block.as_deref().or(route.destination_ipv6_cidr_block.as_deref());
-    format!("{} -> {}", to.unwrap_or("?"), route.gateway_id.as_deref().unwrap_or("?"))
 }
 
 /// The tags of any resource that can be tagged.

@@ -9,6 +9,8 @@ pub(super) fn picture_of(view: &EcrStateView) -> Ecr {
     let repositories = view.repositories.values().map(|it| {
         let repository = Repository {
             arn: it.repository_arn.clone(),
+            uri: it.repository_uri.clone(),
+            created: it.created_at.as_deref().map_or(0, seconds),
             scan_on_push: it.image_scanning_configuration.scan_on_push,
             tag_mutability: it.image_tag_mutability.clone(),
             encryption: it.encryption_configuration.encryption_type.clone(),
@@ -21,4 +23,8 @@ pub(super) fn picture_of(view: &EcrStateView) -> Ecr {
         (it.repository_name.clone(), repository)
     });
     Ecr { repositories: repositories.collect() }
+}
+
+fn seconds(date: &str) -> i64 {
+    date.parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_second)
 }

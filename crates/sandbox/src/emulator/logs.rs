@@ -2,6 +2,7 @@
 
 use winterbaume_cloudwatchlogs::LogsStateView;
 
+use super::Emulator;
 use crate::picture::logs::{LogGroup, Logs};
 
 /// Reads all that exists.
@@ -10,7 +11,8 @@ pub(super) fn picture_of(view: &LogsStateView) -> Logs {
         let mut streams: Vec<String> = it.streams.keys().cloned().collect();
         streams.sort();
         let group = LogGroup {
-            arn: it.arn.clone(),
+            arn: it.arn.trim_end_matches(":*").to_owned(),
+            created: it.creation_time,
             retention: it.retention_in_days,
             key: it.kms_key_id.clone(),
             deletion_protection: it.deletion_protection_enabled,
@@ -20,4 +22,16 @@ pub(super) fn picture_of(view: &LogsStateView) -> Logs {
         (it.name.clone(), group)
     });
     Logs { groups: groups.collect() }
+}
+
+impl Emulator {
+    /// Protects a log group against deletion, or no longer.
+    pub(crate) async fn protect_log_group(&self, name: &str, on: bool) {
+        self.edit(|view: &mut LogsStateView| {
+            if let Some(group) = view.log_groups.get_mut(name) {
+                group.deletion_protection_enabled = on;
+            }
+        })
+        .await;
+    }
 }

@@ -14,6 +14,10 @@ pub(crate) struct Ec2 {
     pub(crate) groups: BTreeMap<String, Group>,
     pub(crate) interfaces: BTreeMap<String, Interface>,
     pub(crate) tables: BTreeMap<String, RouteTable>,
+    pub(crate) addresses: BTreeMap<String, Address>,
+    /// Also those that were deleted and are still described.
+    pub(crate) nats: BTreeMap<String, Nat>,
+    pub(crate) endpoints: BTreeMap<String, Endpoint>,
     pub(crate) acls: BTreeMap<String, Acl>,
     pub(crate) others: BTreeMap<String, Other>,
 }
@@ -107,9 +111,74 @@ pub(crate) struct Interface {
 #[derive(Debug, Clone)]
 pub(crate) struct RouteTable {
     pub(crate) vpc: String,
+    pub(crate) ties: Vec<Tie>,
+    pub(crate) routes: Vec<Route>,
+    pub(crate) tags: Tags,
+}
+
+impl RouteTable {
+    /// The table of all subnets that have none of their own: nobody can delete it.
+    pub(crate) fn is_main(&self) -> bool {
+        self.ties.iter().any(|tie| tie.main)
+    }
+
+    /// The subnets that it was associated with.
+    pub(crate) fn subnets(&self) -> impl Iterator<Item = &String> {
+        self.ties.iter().filter_map(|tie| tie.subnet.as_ref())
+    }
+}
+
+/// What ties a route table to a subnet, or to the VPC.
+#[derive(Debug, Clone)]
+pub(crate) struct Tie {
+    pub(crate) id: String,
+    pub(crate) subnet: Option<String>,
     pub(crate) main: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Route {
+    /// A range; of IPv6 when there is a colon in it.
+    pub(crate) destination: String,
+    /// Id of the target, or `local`.
+    pub(crate) target: String,
+}
+
+/// An Elastic IP address.
+#[derive(Debug, Clone)]
+pub(crate) struct Address {
+    pub(crate) public_ip: String,
+    pub(crate) association: Option<String>,
+    pub(crate) interface: Option<String>,
+    pub(crate) instance: Option<String>,
+    pub(crate) private_ip: Option<String>,
+    pub(crate) tags: Tags,
+}
+
+/// A NAT gateway.
+#[derive(Debug, Clone)]
+pub(crate) struct Nat {
+    pub(crate) vpc: String,
+    pub(crate) subnet: String,
+    /// `available`, `failed` or `deleted`; what lies between is in the notes.
+    pub(crate) state: String,
+    pub(crate) public: bool,
+    pub(crate) allocation: Option<String>,
+    pub(crate) tags: Tags,
+}
+
+/// A VPC endpoint.
+#[derive(Debug, Clone)]
+pub(crate) struct Endpoint {
+    pub(crate) vpc: String,
+    pub(crate) service: String,
+    /// `Gateway` or `Interface`.
+    pub(crate) kind: String,
+    pub(crate) policy: Option<String>,
+    pub(crate) tables: Vec<String>,
     pub(crate) subnets: Vec<String>,
-    pub(crate) routes: Vec<String>,
+    pub(crate) groups: Vec<String>,
+    pub(crate) private_dns: bool,
     pub(crate) tags: Tags,
 }
 
@@ -141,6 +210,9 @@ impl Ec2 {
             || self.groups.contains_key(id)
             || self.interfaces.contains_key(id)
             || self.tables.contains_key(id)
+            || self.addresses.contains_key(id)
+            || self.nats.contains_key(id)
+            || self.endpoints.contains_key(id)
             || self.acls.contains_key(id)
             || self.others.contains_key(id)
     }
@@ -158,8 +230,21 @@ impl Ec2 {
         let groups = self.groups.iter().map(|(id, it)| (id.as_str(), "security-group", &it.tags));
         let interfaces = self.interfaces.iter().map(|(id, it)| (id.as_str(), "network-interface", &it.tags));
         let tables = self.tables.iter().map(|(id, it)| (id.as_str(), "route-table", &it.tags));
+        let addresses = self.addresses.iter().map(|(id, it)| (id.as_str(), "elastic-ip", &it.tags));
+        let nats = self.nats.iter().filter(|(_, it)| it.state != "deleted");
+        let nats = nats.map(|(id, it)| (id.as_str(), "natgateway", &it.tags));
+        let endpoints = self.endpoints.iter().map(|(id, it)| (id.as_str(), "vpc-endpoint", &it.tags));
         let acls = self.acls.iter().map(|(id, it)| (id.as_str(), "network-acl", &it.tags));
         let others = self.others.iter().map(|(id, it)| (id.as_str(), it.kind, &it.tags));
-        vpcs.chain(subnets).chain(gateways).chain(groups).chain(interfaces).chain(tables).chain(acls).chain(others)
+        vpcs.chain(subnets)
+            .chain(gateways)
+            .chain(groups)
+            .chain(interfaces)
+            .chain(tables)
+            .chain(addresses)
+            .chain(nats)
+            .chain(endpoints)
+            .chain(acls)
+            .chain(others)
     }
 }

@@ -17,6 +17,9 @@ pub(crate) struct Ecr {
 #[derive(Debug, Clone)]
 pub(crate) struct Repository {
     pub(crate) arn: String,
+    pub(crate) uri: String,
+    /// In seconds.
+    pub(crate) created: i64,
     pub(crate) scan_on_push: bool,
     pub(crate) tag_mutability: String,
     pub(crate) encryption: String,

@@ -1,6 +1,6 @@
 //! ECS: clusters, task definitions, services.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Thing;
 use crate::query::Tags;
@@ -11,6 +11,8 @@ pub(crate) struct Ecs {
     pub(crate) clusters: BTreeMap<String, Cluster>,
     pub(crate) task_definitions: BTreeMap<String, TaskDefinition>,
     pub(crate) services: BTreeMap<String, Service>,
+    /// Names of the capacity providers that were made here; AWS's own are not among them.
+    pub(crate) capacity_providers: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -19,7 +21,18 @@ pub(crate) struct Cluster {
     /// `ACTIVE` or `INACTIVE`.
     pub(crate) status: String,
     pub(crate) capacity_providers: Vec<String>,
+    pub(crate) strategy: Vec<StrategyItem>,
+    pub(crate) running_tasks: usize,
+    pub(crate) container_instances: usize,
     pub(crate) tags: Tags,
+}
+
+/// One item of a default strategy.
+#[derive(Debug, Clone)]
+pub(crate) struct StrategyItem {
+    pub(crate) provider: String,
+    pub(crate) weight: i32,
+    pub(crate) base: i32,
 }
 
 #[derive(Debug, Clone)]
@@ -47,12 +60,19 @@ pub(crate) struct Service {
     pub(crate) tags: Tags,
 }
 
+impl StrategyItem {
+    fn to_text(&self) -> String {
+        format!("{} weight {} base {}", self.provider, self.weight, self.base)
+    }
+}
+
 impl Ecs {
     pub(super) fn things<'a>(&'a self, all: &mut BTreeMap<&'a str, Thing<'a>>) {
         for (arn, it) in &self.clusters {
             let thing = Thing::new("ecs-cluster", &it.tags)
                 .with("name", it.name.as_str())
                 .with("capacity_providers", it.capacity_providers.clone())
+                .with("strategy", it.strategy.iter().map(StrategyItem::to_text).collect::<Vec<_>>())
                 .residue(it.status == "INACTIVE");
             all.insert(arn, thing);
         }

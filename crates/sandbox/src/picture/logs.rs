@@ -14,7 +14,10 @@ pub(crate) struct Logs {
 
 #[derive(Debug, Clone)]
 pub(crate) struct LogGroup {
+    /// Without `:*`.
     pub(crate) arn: String,
+    /// In milliseconds.
+    pub(crate) created: i64,
     pub(crate) retention: Option<i32>,
     pub(crate) key: Option<String>,
     pub(crate) deletion_protection: bool,

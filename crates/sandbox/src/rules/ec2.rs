@@ -2,15 +2,20 @@
 
 mod account;
 mod address;
+mod elastic_ip;
+mod endpoint;
 mod gateway;
 mod group;
 mod holders;
 mod ids;
 mod interface;
+mod nat;
 mod permission;
+mod route;
 mod rule;
 mod select;
 mod subnet;
+mod table;
 mod tags;
 mod vpc;
 
@@ -50,6 +55,26 @@ pub(super) async fn handle(desk: &mut Desk<'_>, input: &Input) -> Result<Answer,
         "CreateNetworkInterface" => interface::create(desk, params).await,
         "DescribeNetworkInterfaces" => interface::describe(desk, params),
         "DeleteNetworkInterface" => interface::delete(desk, params).await,
+        "AllocateAddress" => elastic_ip::allocate(desk, params).await,
+        "AssociateAddress" => elastic_ip::associate(desk, params).await,
+        "DisassociateAddress" => elastic_ip::disassociate(desk, params).await,
+        "DescribeAddresses" => elastic_ip::describe(desk, params),
+        "ReleaseAddress" => elastic_ip::release(desk, params).await,
+        "CreateNatGateway" => nat::create(desk, params).await,
+        "DescribeNatGateways" => nat::describe(desk, params),
+        "DeleteNatGateway" => nat::delete(desk, params).await,
+        "CreateRouteTable" => table::create(desk, params).await,
+        "DescribeRouteTables" => table::describe(desk, params),
+        "DeleteRouteTable" => table::delete(desk, params).await,
+        "AssociateRouteTable" => table::associate(desk, params).await,
+        "ReplaceRouteTableAssociation" => table::replace_association(desk, params).await,
+        "DisassociateRouteTable" => table::disassociate(desk, params).await,
+        "CreateRoute" => route::create(desk, params).await,
+        "ReplaceRoute" => route::replace(desk, params).await,
+        "DeleteRoute" => route::delete(desk, params).await,
+        "CreateVpcEndpoint" => endpoint::create(desk, params).await,
+        "DescribeVpcEndpoints" => endpoint::describe(desk, params),
+        "DeleteVpcEndpoints" => endpoint::delete(desk, params).await,
         "CreateTags" => tags::create(desk, params).await,
         "DeleteTags" => tags::delete(desk, params).await,
         "DescribeTags" => tags::describe(desk, params),
@@ -65,8 +90,12 @@ pub(super) async fn handle(desk: &mut Desk<'_>, input: &Input) -> Result<Answer,
 }
 
 /// The time of a resource has come.
-pub(super) async fn finish(_desk: &mut Desk<'_>, id: &str) -> Result<(), Refusal> {
-    Err(Refusal::internal(format!("The sandbox does not know how {id} ends")))
+pub(super) async fn finish(desk: &mut Desk<'_>, id: &str) -> Result<(), Refusal> {
+    if desk.ec2().nats.contains_key(id) {
+        nat::finish(desk, id).await;
+        return Ok(());
+    }
+    endpoint::finish(desk, id).await
 }
 
 /// An ARN of EC2.

@@ -1,5 +1,7 @@
 //! The Resource Groups Tagging API: who has which tags, in this place. Answered from the picture; there is no emulator.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::Desk;
@@ -14,6 +16,8 @@ use crate::service::Service;
 pub(super) fn handle(desk: &Desk<'_>, input: &Input) -> Result<Answer, Refusal> {
     match input.action.as_str() {
         "GetResources" => get_resources(desk, input.body()?),
+        "GetTagKeys" => get_keys(desk, input.body()?),
+        "GetTagValues" => get_values(desk, input.body()?),
         action => Err(Refusal::unknown_action(Service::Tagging, action)),
     }
 }
@@ -25,15 +29,19 @@ fn invalid(message: &'static str) -> Refusal {
 fn get_resources(desk: &Desk<'_>, body: &Body) -> Result<Answer, Refusal> {
     let filters = filters(body)?;
     let (kinds, arns) = (body.texts("ResourceTypeFilters")?, body.texts("ResourceARNList")?);
+    let filtered = !filters.is_empty() || !kinds.is_empty();
+    if filtered && !arns.is_empty() {
+        return Err(invalid("ResourceARNList cannot be given together with filters"));
+    }
+    if let (Some(_), Some(_)) = (body.get("ResourcesPerPage"), body.get("TagsPerPage")) {
+        return Err(invalid("Either ResourcesPerPage or TagsPerPage can be given, not both"));
+    }
     let size = body.number("ResourcesPerPage")?.unwrap_or(50);
     if !(1..=100).contains(&size) {
         return Err(invalid("ResourcesPerPage must be between 1 and 100"));
     }
-    let token = body.text("PaginationToken")?.filter(|token| !token.is_empty());
-    let start = token.map_or(Ok(0), |token| {
-        token.parse().map_err(|_| Refusal::new("PaginationTokenExpiredException", "The pagination token has expired"))
-    })?;
-    let mut found: Vec<Value> = all(desk)
+    let start = start(body)?;
+    let found: Vec<Value> = all(desk)
         .into_iter()
         .filter(|(arn, tags)| {
             let given = arns.is_empty() || arns.contains(&arn.as_str());
@@ -48,12 +56,35 @@ fn get_resources(desk: &Desk<'_>, body: &Body) -> Result<Answer, Refusal> {
             let tags: Vec<Value> = tags.iter().map(|(key, value)| json!({"Key": key, "Value": value})).collect();
             json!({"ResourceARN": arn, "Tags": tags})
         })
-        .skip(start)
         .collect();
-    let size = usize::try_from(size).unwrap_or(50);
-    let next = if found.len() > size { (start + size).to_string() } else { String::new() };
-    found.truncate(size);
-    Ok(Answer::json(&json!({"PaginationToken": next, "ResourceTagMappingList": found})))
+    Ok(page("ResourceTagMappingList", found, start, usize::try_from(size).unwrap_or(50)))
+}
+
+/// The keys that are in use here.
+fn get_keys(desk: &Desk<'_>, body: &Body) -> Result<Answer, Refusal> {
+    let keys: BTreeSet<&String> = all(desk).into_iter().flat_map(|(_, tags)| tags.keys()).collect();
+    Ok(page("TagKeys", keys.into_iter().map(|key| json!(key)).collect(), start(body)?, 100))
+}
+
+/// The values that a key has here.
+fn get_values(desk: &Desk<'_>, body: &Body) -> Result<Answer, Refusal> {
+    let key = body.required("Key")?;
+    let values: BTreeSet<&String> = all(desk).into_iter().filter_map(|(_, tags)| tags.get(key)).collect();
+    Ok(page("TagValues", values.into_iter().map(|value| json!(value)).collect(), start(body)?, 100))
+}
+
+fn start(body: &Body) -> Result<usize, Refusal> {
+    let token = body.text("PaginationToken")?.filter(|token| !token.is_empty());
+    token.map_or(Ok(0), |token| {
+        token.parse().map_err(|_| Refusal::new("PaginationTokenExpiredException", "The pagination token has expired"))
+    })
+}
+
+/// One page; an empty token is the last one.
+fn page(member: &str, all: Vec<Value>, start: usize, size: usize) -> Answer {
+    let next = if all.len() > start + size { (start + size).to_string() } else { String::new() };
+    let page: Vec<Value> = all.into_iter().skip(start).take(size).collect();
+    Answer::json(&json!({"PaginationToken": next, member: page}))
 }
 
 /// Key and values; no values is any value.
@@ -66,14 +97,23 @@ fn filters(body: &Body) -> Result<Vec<(String, Vec<String>)>, Refusal> {
     filters.collect()
 }
 
-/// All that has an ARN in this place. IAM is not asked through this service.
+/// All that has an ARN in this place and is not gone: a key is there for as long as it waits for its deletion. IAM is
+/// not asked through this service.
 fn all<'a>(desk: &'a Desk<'_>) -> Vec<(String, &'a Tags)> {
     let ec2 = desk.ec2().tagged().map(|(id, kind, tags)| (desk.place.arn(Service::Ec2, &format!("{kind}/{id}")), tags));
     let rules = desk.notes().rules.values();
     let rules =
         rules.map(|note| (desk.place.arn(Service::Ec2, &format!("security-group-rule/{}", note.id)), &note.tags));
-    let things = desk.picture().things().into_iter().filter(|(_, thing)| thing.stage == Stage::Here);
-    ec2.chain(rules).chain(things.map(|(arn, thing)| (arn.to_owned(), thing.tags))).collect()
+    let things =
+        desk.picture().things().into_iter().filter(|(_, thing)| {
+            thing.stage == Stage::Here || (thing.stage == Stage::Residue && thing.kind == "kms-key")
+        });
+    ec2.chain(rules).chain(things.map(|(arn, thing)| (named(arn), thing.tags))).collect()
+}
+
+/// The ARN as this service writes it: a log group without the star that stands for its streams.
+fn named(arn: &str) -> String {
+    arn.strip_suffix(":*").unwrap_or(arn).to_owned()
 }
 
 /// `service` or `service:type`, as in the ARN.

@@ -46,10 +46,12 @@ async fn public_addresses_keep_a_gateway_attached() {
     let subnet = aws.subnet(&vpc, "10.0.1.0/24").await;
     let gateway = aws.gateway().await;
     aws.ec2.attach_internet_gateway().internet_gateway_id(&gateway).vpc_id(&vpc).send().await.unwrap();
-    let nat = aws.ec2.create_nat_gateway().subnet_id(&subnet).send().await.unwrap().nat_gateway.unwrap();
+    let nat = aws.nat(&subnet).await;
     let detach = || aws.ec2.detach_internet_gateway().internet_gateway_id(&gateway).vpc_id(&vpc).send();
     refused(detach().await, "DependencyViolation");
-    aws.ec2.delete_nat_gateway().nat_gateway_id(nat.nat_gateway_id.unwrap()).send().await.unwrap();
+    aws.ec2.delete_nat_gateway().nat_gateway_id(nat).send().await.unwrap();
+    refused(detach().await, "DependencyViolation");
+    aws.pass().await;
     detach().await.unwrap();
 }
 

@@ -2,11 +2,19 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod binary;
+mod ecr;
+mod ecs;
+mod elastic_ip;
+mod endpoint;
 mod faults;
 mod gateway;
 mod group;
+mod iam_policy;
+mod iam_role;
 mod interface;
 mod kms;
+mod logs;
+mod nat;
 mod places;
 mod protocols;
 mod rds;
@@ -15,9 +23,13 @@ mod rds_instance;
 mod rds_parameter_group;
 mod rds_subnet_group;
 mod requests;
+mod route;
 mod rule;
+mod secrets;
 mod snapshot;
 mod subnet;
 mod support;
+mod table;
+mod tagging;
 mod tags;
 mod vpc;

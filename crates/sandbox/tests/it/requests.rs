@@ -68,7 +68,7 @@ async fn a_dry_run_checks_and_does_nothing() {
         e.describe_vpcs(),
         e.describe_security_group_rules(),
         // Not known to the rules: passed on, but not in a dry run.
-        e.create_route_table().vpc_id(&vpc),
+        e.create_egress_only_internet_gateway().vpc_id(&vpc),
     );
     assert_eq!(aws.sandbox.world().await, before);
     // The checks come first.
@@ -92,10 +92,11 @@ async fn a_replayed_token_has_its_effect_once() {
     assert_ne!(first.network_interface_id, other.network_interface_id);
 
     // Also where the emulator answers by itself.
-    let table = || aws.ec2.create_route_table().vpc_id(&vpc).client_token("t1").send();
-    let one = table().await.unwrap().route_table.unwrap();
-    let two = table().await.unwrap().route_table.unwrap();
-    assert_eq!(one.route_table_id, two.route_table_id);
+    let gateway = || aws.ec2.create_egress_only_internet_gateway().vpc_id(&vpc).client_token("t1").send();
+    let one = gateway().await.unwrap().egress_only_internet_gateway.unwrap();
+    let two = gateway().await.unwrap().egress_only_internet_gateway.unwrap();
+    assert!(one.egress_only_internet_gateway_id.is_some());
+    assert_eq!(one.egress_only_internet_gateway_id, two.egress_only_internet_gateway_id);
 }
 
 #[tokio::test]

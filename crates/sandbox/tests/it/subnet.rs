@@ -93,15 +93,3 @@ async fn a_subnet_is_held_by_interfaces() {
     refused(delete().await, "InvalidSubnetID.NotFound");
     refused(aws.ec2.delete_subnet().subnet_id("x").send().await, "InvalidSubnetID.Malformed");
 }
-
-#[tokio::test]
-async fn a_subnet_is_held_by_a_nat_gateway() {
-    let aws = aws();
-    let vpc = aws.vpc().await;
-    let subnet = aws.subnet(&vpc, "10.0.1.0/24").await;
-    let made = aws.ec2.create_nat_gateway().subnet_id(&subnet).send().await.unwrap();
-    refused(aws.ec2.delete_subnet().subnet_id(&subnet).send().await, "DependencyViolation");
-    let id = made.nat_gateway.unwrap().nat_gateway_id.unwrap();
-    aws.ec2.delete_nat_gateway().nat_gateway_id(id).send().await.unwrap();
-    aws.ec2.delete_subnet().subnet_id(&subnet).send().await.unwrap();
-}

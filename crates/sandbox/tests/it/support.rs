@@ -153,6 +153,34 @@ impl Aws {
         made.send().await.unwrap().network_interface.unwrap().network_interface_id.unwrap()
     }
 
+    /// A gateway that is attached to the VPC.
+    pub(crate) async fn attached(&self, vpc: &str) -> String {
+        let gateway = self.gateway().await;
+        self.ec2.attach_internet_gateway().internet_gateway_id(&gateway).vpc_id(vpc).send().await.unwrap();
+        gateway
+    }
+
+    /// An Elastic IP address.
+    pub(crate) async fn address(&self) -> String {
+        self.ec2.allocate_address().send().await.unwrap().allocation_id.unwrap()
+    }
+
+    /// A public NAT gateway that is still pending.
+    pub(crate) async fn nat(&self, subnet: &str) -> String {
+        let made = self.ec2.create_nat_gateway().subnet_id(subnet).allocation_id(self.address().await);
+        made.send().await.unwrap().nat_gateway.unwrap().nat_gateway_id.unwrap()
+    }
+
+    pub(crate) async fn table(&self, vpc: &str) -> String {
+        let made = self.ec2.create_route_table().vpc_id(vpc).send().await.unwrap();
+        made.route_table.unwrap().route_table_id.unwrap()
+    }
+
+    /// Lets pending things become available, and deleted things go.
+    pub(crate) async fn pass(&self) {
+        self.sandbox.clock().advance(SETTLE);
+    }
+
     /// Allows TCP from a range; gives back the id of the rule.
     pub(crate) async fn allow(&self, group: &str, port: i32, cidr: &str) -> String {
         let allowed = self.ec2.authorize_security_group_ingress().group_id(group).ip_permissions(tcp(port, cidr));

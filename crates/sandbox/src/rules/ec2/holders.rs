@@ -13,10 +13,12 @@ pub(super) fn of_vpc<'a>(picture: &'a Ec2, vpc: &'a str) -> Vec<&'a str> {
         picture.gateways.iter().filter(|(_, it)| it.attached_to.iter().any(|to| to == vpc)).map(|(id, _)| id);
     let groups = picture.groups.iter().filter(|(_, it)| it.vpc == vpc && !it.is_default()).map(|(id, _)| id);
     let interfaces = picture.interfaces.iter().filter(|(_, it)| it.vpc == vpc).map(|(id, _)| id);
-    let tables = picture.tables.iter().filter(|(_, it)| it.vpc == vpc && !it.main).map(|(id, _)| id);
+    let tables = picture.tables.iter().filter(|(_, it)| it.vpc == vpc && !it.is_main()).map(|(id, _)| id);
     let acls = picture.acls.iter().filter(|(_, it)| it.vpc == vpc && !it.is_default).map(|(id, _)| id);
     let others = picture.others.iter().filter(|(_, it)| it.vpcs.iter().any(|of| of == vpc)).map(|(id, _)| id);
+    let endpoints = picture.endpoints.iter().filter(|(_, it)| it.vpc == vpc).map(|(id, _)| id);
     subnets
+        .chain(endpoints)
         .chain(gateways)
         .chain(groups)
         .chain(interfaces)
@@ -47,5 +49,7 @@ pub(super) fn of_group<'a>(picture: &'a Ec2, group: &'a str) -> Vec<&'a str> {
 /// The ids of what has a public address in a VPC: its internet gateway cannot be detached.
 pub(super) fn of_attachment<'a>(picture: &'a Ec2, vpc: &'a str) -> Vec<&'a str> {
     let others = picture.others.iter().filter(|(_, it)| it.public && it.vpcs.iter().any(|of| of == vpc));
-    others.map(|(id, _)| id.as_str()).collect()
+    let is_in = |interface: &String| picture.interfaces.get(interface).is_some_and(|it| it.vpc == vpc);
+    let addresses = picture.addresses.iter().filter(|(_, it)| it.interface.as_ref().is_some_and(is_in));
+    others.map(|(id, _)| id.as_str()).chain(addresses.map(|(id, _)| id.as_str())).collect()
 }

@@ -45,6 +45,48 @@ pub(super) const INTERFACE: Kind = Kind {
     noun: "networkInterface ID",
 };
 
+pub(super) const TABLE: Kind = Kind {
+    prefix: "rtb",
+    malformed: "InvalidRouteTableId.Malformed",
+    not_found: "InvalidRouteTableID.NotFound",
+    noun: "routeTable ID",
+};
+/// What ties a route table to a subnet.
+pub(super) const TIE: Kind = Kind {
+    prefix: "rtbassoc",
+    malformed: "InvalidRouteTableAssociationId.Malformed",
+    not_found: "InvalidAssociationID.NotFound",
+    noun: "association ID",
+};
+pub(super) const ALLOCATION: Kind = Kind {
+    prefix: "eipalloc",
+    malformed: "InvalidAllocationID.Malformed",
+    not_found: "InvalidAllocationID.NotFound",
+    noun: "allocation ID",
+};
+pub(super) const NAT: Kind =
+    Kind { prefix: "nat", malformed: "NatGatewayMalformed", not_found: "NatGatewayNotFound", noun: "NAT gateway" };
+/// A NAT gateway where it is the target of a route: the codes are others.
+pub(super) const NAT_TARGET: Kind = Kind {
+    prefix: "nat",
+    malformed: "InvalidNatGatewayID.Malformed",
+    not_found: "InvalidNatGatewayID.NotFound",
+    noun: "natGateway ID",
+};
+/// An internet gateway where it is the target of a route.
+pub(super) const GATEWAY_TARGET: Kind = Kind {
+    prefix: "igw",
+    malformed: "InvalidGatewayID.Malformed",
+    not_found: "InvalidGatewayID.NotFound",
+    noun: "gateway ID",
+};
+pub(super) const ENDPOINT: Kind = Kind {
+    prefix: "vpce",
+    malformed: "InvalidVpcEndpointId.Malformed",
+    not_found: "InvalidVpcEndpointId.NotFound",
+    noun: "Vpc Endpoint Id",
+};
+
 impl Kind {
     /// The form alone: the prefix, and 8 to 17 hexadecimal digits.
     pub(super) fn check(&self, id: &str) -> Result<(), Refusal> {

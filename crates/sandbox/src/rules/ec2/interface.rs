@@ -29,6 +29,11 @@ const FILTERS: &[&str] = &[
     "vpc-id",
 ];
 
+/// How the descriptions of the interfaces of NAT gateways start.
+pub(super) const NAT: &str = "Interface for NAT Gateway ";
+/// How the descriptions of the interfaces of VPC endpoints start.
+pub(super) const ENDPOINT: &str = "VPC Endpoint Interface ";
+
 pub(super) async fn create(desk: &mut Desk<'_>, params: &Params) -> Result<String, Refusal> {
     let subnet_id = params.required("SubnetId")?;
     let subnet = ids::SUBNET.find(&desk.ec2().subnets, subnet_id)?;
@@ -51,7 +56,37 @@ pub(super) async fn create(desk: &mut Desk<'_>, params: &Params) -> Result<Strin
     Ok(xml.finish())
 }
 
-fn groups(desk: &Desk<'_>, params: &Params, subnet_id: &str, subnet: &Subnet) -> Result<Vec<String>, Refusal> {
+/// Makes the interface that a service of AWS has in a subnet; gives back its id. The caller has yet to attach it.
+pub(super) async fn make(
+    desk: &mut Desk<'_>,
+    subnet_id: &str,
+    groups: &[String],
+    description: &str,
+) -> Result<String, Refusal> {
+    let subnet = ids::SUBNET.find(&desk.ec2().subnets, subnet_id)?;
+    let address = free_address(desk, subnet_id, Range4::given(&subnet.cidr)?)?;
+    let mut call = Params::call("CreateNetworkInterface").with("SubnetId", subnet_id);
+    call = call.with("PrivateIpAddress", address.to_string()).with("Description", description);
+    for (n, group) in (1..).zip(groups) {
+        call = call.with(format!("SecurityGroupId.{n}"), group);
+    }
+    let id = made(&desk.emulator.act(call).await?, "networkInterfaceId")?;
+    desk.look();
+    Ok(id)
+}
+
+/// The interfaces that a service of AWS made with this description.
+pub(super) fn described<'a>(desk: &'a Desk<'_>, description: &str) -> Vec<(&'a String, &'a Interface)> {
+    desk.ec2().interfaces.iter().filter(|(_, it)| it.description == description).collect()
+}
+
+/// The groups that were given for what is in a subnet: of the same VPC, or the default one when none was.
+pub(super) fn groups(
+    desk: &Desk<'_>,
+    params: &Params,
+    subnet_id: &str,
+    subnet: &Subnet,
+) -> Result<Vec<String>, Refusal> {
     let given = params.list("SecurityGroupId");
     let all = &desk.ec2().groups;
     ids::GROUP.check_all(all, &given)?;
@@ -85,6 +120,15 @@ fn address(desk: &Desk<'_>, params: &Params, subnet_id: &str, subnet: &Subnet) -
         }
         return Ok(address);
     }
+    free_address(desk, subnet_id, range)
+}
+
+/// The first address of a subnet that nobody has.
+fn free_address(desk: &Desk<'_>, subnet_id: &str, range: Range4) -> Result<Ipv4Addr, Refusal> {
+    let taken = |address: Ipv4Addr| {
+        let text = address.to_string();
+        desk.ec2().interfaces.values().any(|other| other.subnet == subnet_id && other.address == text)
+    };
     range.addresses().find(|address| !taken(*address)).ok_or_else(|| {
         Refusal::new(
             "InsufficientFreeAddressesInSubnet",
@@ -100,11 +144,17 @@ fn write(desk: &Desk<'_>, xml: &mut Xml, id: &str, it: &Interface) {
     xml.leaf_if("availabilityZone", desk.ec2().subnets.get(&it.subnet).map(|subnet| &subnet.zone));
     xml.leaf("description", &it.description);
     xml.leaf("ownerId", &desk.place.account);
-    xml.leaf("requesterManaged", false);
+    let by_service = it.attachment.as_ref().is_some_and(|(_, instance)| instance.is_none());
+    xml.leaf("requesterManaged", by_service);
     xml.leaf("status", &it.status);
     xml.leaf("privateIpAddress", &it.address);
     xml.leaf("sourceDestCheck", it.source_dest_check);
-    xml.leaf("interfaceType", "interface");
+    let kind = match &it.description {
+        nat if nat.starts_with(NAT) => "nat_gateway",
+        endpoint if endpoint.starts_with(ENDPOINT) => "vpc_endpoint",
+        _ => "interface",
+    };
+    xml.leaf("interfaceType", if by_service { kind } else { "interface" });
     xml.set("groupSet", &it.groups, |xml, group| {
         xml.leaf("groupId", group);
         xml.leaf_if("groupName", desk.ec2().groups.get(group).map(|group| &group.name));

@@ -91,6 +91,10 @@ fn absent(id: &str) -> Refusal {
         "sg" => ids::GROUP,
         "sgr" => ids::RULE,
         "eni" => ids::INTERFACE,
+        "rtb" => ids::TABLE,
+        "eipalloc" => ids::ALLOCATION,
+        "nat" => ids::NAT,
+        "vpce" => ids::ENDPOINT,
         _ => return Refusal::new("InvalidID", format!("The ID '{id}' is not valid")),
     };
     kind.check(id).err().unwrap_or_else(|| kind.not_found(id))

@@ -51,7 +51,7 @@ pub(super) async fn create(desk: &mut Desk<'_>, params: &Params) -> Result<Strin
     let group = made(&desk.emulator.act(call).await?, "groupId")?;
     let call = Params::call("CreateRouteTable").with("VpcId", &id);
     let table = made(&desk.emulator.act(call).await?, "routeTableId")?;
-    desk.emulator.add_vpc_defaults(&id, &group, &table).await;
+    desk.emulator.add_vpc_defaults(&group, &table).await;
     if wants_ipv6 {
         let number = id.strip_prefix("vpc-").and_then(|digits| u32::from_str_radix(digits, 16).ok());
         let range = Range6::provided(number.unwrap_or_default());
