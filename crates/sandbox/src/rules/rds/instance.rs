@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::Desk;
 use super::catalog::{self, Version};
@@ -391,11 +391,8 @@ fn write(desk: &Desk<'_>, xml: &mut Xml, name: &str, it: &Instance) {
     xml.leaf_if("CACertificateIdentifier", it.certificate.as_ref());
     xml.leaf("CopyTagsToSnapshot", it.copy_tags);
     xml.leaf_if("MonitoringInterval", it.monitoring);
-    xml.leaf("MonitoringRoleArn", text(desk, arn, "monitoring_role"));
-    xml.leaf(
-        "PromotionTier",
-        desk.notes().fact(arn, "promotion_tier").and_then(serde_json::Value::as_i64).unwrap_or(1),
-    );
+    xml.leaf_if("MonitoringRoleArn", desk.notes().fact(arn, "monitoring_role").and_then(Value::as_str));
+    xml.leaf("PromotionTier", desk.notes().fact(arn, "promotion_tier").and_then(Value::as_i64).unwrap_or(1));
     xml.leaf("IAMDatabaseAuthenticationEnabled", is(desk, cluster.map_or(arn, |cluster| &cluster.arn), "iam"));
     xml.leaf("PerformanceInsightsEnabled", it.insights);
     xml.leaf("DeletionProtection", it.deletion_protection);
