@@ -391,9 +391,6 @@ async fn move_stage(desk: &mut Desk<'_>, body: &Body) -> Result<serde_json::Valu
         take_stage(&mut secret, stage);
         if let Some(version) = to.and_then(|to| secret.versions.get_mut(to)) {
             version.stages.push(stage.to_owned());
-            if stage == CURRENT {
-                version.stages.retain(|held| held != PREVIOUS);
-            }
             version.stages.sort();
         }
     }

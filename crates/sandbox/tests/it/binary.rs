@@ -207,8 +207,16 @@ fn the_aws_cli_works_against_it() {
     let there = ["--region", "eu-west-1", "ecs", "create-cluster", "--cluster-name", "main"];
     assert_eq!(run(&there)["cluster"]["clusterArn"], "arn:aws:ecs:eu-west-1:123456789012:cluster/main");
     assert_eq!(run(&["ecs", "list-clusters"])["clusterArns"], json!([]));
-    let role = ["iam", "create-role", "--role-name", "app", "--assume-role-policy-document", "{}"];
-    assert_eq!(run(&role)["Role"]["Arn"], "arn:aws:iam::123456789012:role/app");
+    let trust = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole",
+        "Principal": {"Service": "ecs-tasks.amazonaws.com"}}]});
+    let document = trust.to_string();
+    let role = ["iam", "create-role", "--role-name", "app", "--assume-role-policy-document", &document];
+    let role = run(&role);
+    assert_eq!(role["Role"]["Arn"], "arn:aws:iam::123456789012:role/app");
+    assert_eq!(role["Role"]["AssumeRolePolicyDocument"], trust);
+    run(&["secretsmanager", "create-secret", "--name", "db", "--secret-string", "hidden"]);
+    let read = run(&["secretsmanager", "get-secret-value", "--secret-id", "db"]);
+    assert_eq!(read["SecretString"], "hidden");
     assert_eq!(run(&["rds", "describe-db-clusters"])["DBClusters"], json!([]));
     let absent = aws(&["secretsmanager", "describe-secret", "--secret-id", "nothing"]).unwrap();
     assert!(String::from_utf8_lossy(&absent.stderr).contains("(ResourceNotFoundException)"));

@@ -37,8 +37,6 @@ pub(super) async fn create(desk: &mut Desk<'_>, params: &Params) -> Result<Strin
         tags,
     };
     put(desk, &policy).await;
-    // Versions are counted anew, should there have been another policy of this name.
-    desk.notes_mut().numbers.insert(policy.arn.clone(), 1);
     let mut xml = Xml::new();
     xml.tag("Policy", |xml| {
         write(desk, xml, &policy);
