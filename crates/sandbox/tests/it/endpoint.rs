@@ -45,7 +45,6 @@ async fn a_gateway_endpoint_puts_routes_into_its_tables() {
     };
     assert_eq!(routes().await[0].gateway_id(), Some(id.as_str()));
 
-    refused(aws.ec2.delete_vpc().vpc_id(&vpc).send().await, "DependencyViolation");
     let delete = || aws.ec2.delete_vpc_endpoints().vpc_endpoint_ids(&id).send();
     assert!(delete().await.unwrap().unsuccessful().is_empty());
     assert_eq!(state(&aws, &id).await, "deleting");
@@ -112,6 +111,7 @@ async fn private_dns_needs_the_network_and_is_there_once() {
     let message = refused(create(&bare).send().await, "InvalidParameter");
     assert!(message.contains("enableDnsHostnames"), "{message}");
     create(&bare).private_dns_enabled(false).send().await.unwrap();
+    refused(aws.ec2.delete_vpc().vpc_id(&bare).send().await, "DependencyViolation");
     let vpc = vpc(&aws).await;
     create(&vpc).send().await.unwrap();
     let message = refused(create(&vpc).send().await, "InvalidParameter");

@@ -124,6 +124,7 @@ async fn a_snapshot_holds_every_place_and_service() {
 
     aws.sandbox.restore(&clean).await;
     assert_eq!(aws.sandbox.world().await, clean_world);
+    assert!(other.ecs.list_clusters().send().await.unwrap().cluster_arns().is_empty());
     aws.sandbox.restore(&full).await;
     assert_eq!(aws.sandbox.world().await, full_world);
     // Also into one that was never called.
