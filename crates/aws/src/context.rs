@@ -9,12 +9,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
+use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_ec2::config::{IdentityCache, StalledStreamProtectionConfig};
 use aws_smithy_async::rt::sleep::SharedAsyncSleep;
+use aws_smithy_async::time::SystemTimeSource;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::retry::RetryConfig;
 use switchback_engine::Cx;
@@ -39,8 +43,14 @@ pub const QUIET: Duration = Duration::from_secs(30);
 pub enum CredentialSource {
     /// The standard chain: environment, shared files, SSO, web identity, container, instance.
     Standard {
-        /// The profile in the shared files, instead of the chain's own choice.
+        /// The profile in the shared files, instead of the chain's own choice. As in the chain,
+        /// credentials in the environment come before it.
         profile: Option<String>,
+    },
+    /// This profile of the shared files and nothing else: keys, SSO, a role, a process.
+    Profile {
+        /// Its name.
+        name: String,
     },
     /// These. For the sandbox and for tests.
     Static {
@@ -49,6 +59,17 @@ pub enum CredentialSource {
         /// The access key. Not shown by `Debug` of anything that holds it but this.
         secret_access_key: Secret,
     },
+}
+
+/// A role to assume with the credentials of the source (`AssumeRole` of STS).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Role {
+    /// The role's ARN.
+    pub role_arn: String,
+    /// What the role's trust policy may ask for.
+    pub external_id: Option<String>,
+    /// The name of the session, by which CloudTrail shows whose calls they are.
+    pub session_name: String,
 }
 
 /// A text that `Debug` does not show.
@@ -70,6 +91,8 @@ pub struct AwsConfig {
     pub endpoint_url: Option<String>,
     /// Where credentials come from.
     pub credentials: CredentialSource,
+    /// The role to assume with them.
+    pub role: Option<Role>,
     /// The quiet period of the target: [`QUIET`] for AWS.
     pub quiet: Duration,
     /// An HTTP client instead of [`http::client`]: the sandbox in the same process.
@@ -84,6 +107,7 @@ impl AwsConfig {
             region: region.into(),
             endpoint_url: None,
             credentials: CredentialSource::Standard { profile: None },
+            role: None,
             quiet: QUIET,
             http_client: None,
         }
@@ -122,12 +146,19 @@ impl AwsConfig {
         self
     }
 
-    /// With this profile of the shared files; without effect on given credentials.
+    /// With this profile of the shared files in the standard chain; without effect on other sources.
     #[must_use]
     pub fn with_profile(mut self, name: Option<String>) -> Self {
         if let CredentialSource::Standard { profile } = &mut self.credentials {
             *profile = name;
         }
+        self
+    }
+
+    /// With this role.
+    #[must_use]
+    pub fn with_role(mut self, role: Option<Role>) -> Self {
+        self.role = role;
         self
     }
 }
@@ -162,26 +193,44 @@ impl AwsContext {
             // Replies are small and the attempt has its timeout.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .sleep_impl(SharedAsyncSleep::new(aws_smithy_async::rt::sleep::TokioSleep::new()));
-        sdk = match &config.credentials {
+        sdk.set_endpoint_url(config.endpoint_url.clone());
+        let loader =
+            || aws_config::defaults(BehaviorVersion::latest()).region(region.clone()).http_client(http.clone());
+        let loaded = match &config.credentials {
             CredentialSource::Static { access_key_id, secret_access_key } => {
                 let given = Credentials::new(access_key_id, &secret_access_key.0, None, None, "switchback");
-                sdk.credentials_provider(SharedCredentialsProvider::new(given))
+                sdk.set_credentials_provider(Some(SharedCredentialsProvider::new(given)));
+                None
             }
-            CredentialSource::Standard { profile } => {
-                let mut loader =
-                    aws_config::defaults(BehaviorVersion::latest()).region(region).http_client(http.clone());
-                if let Some(profile) = profile {
-                    loader = loader.profile_name(profile);
-                }
-                let loaded = loader.load().await;
-                sdk.set_credentials_provider(loaded.credentials_provider());
-                sdk.set_use_fips(loaded.use_fips());
-                sdk.set_use_dual_stack(loaded.use_dual_stack());
-                sdk
+            CredentialSource::Standard { profile: None } => Some(loader()),
+            CredentialSource::Standard { profile: Some(name) } => Some(loader().profile_name(name)),
+            CredentialSource::Profile { name } => {
+                let place =
+                    ProviderConfig::without_region().with_region(Some(region.clone())).with_http_client(http.clone());
+                let only = ProfileFileCredentialsProvider::builder().configure(&place).profile_name(name).build();
+                Some(loader().profile_name(name).credentials_provider(only))
             }
         };
-        sdk.set_endpoint_url(config.endpoint_url.clone());
-        Self(Arc::new(Inner { config, sdk: sdk.build() }))
+        if let Some(loader) = loaded {
+            let loaded = loader.load().await;
+            sdk.set_credentials_provider(loaded.credentials_provider());
+            sdk.set_use_fips(loaded.use_fips());
+            sdk.set_use_dual_stack(loaded.use_dual_stack());
+        }
+        let mut sdk = sdk.build();
+        if let Some(role) = &config.role {
+            sdk = assuming(sdk, role).await;
+        }
+        Self(Arc::new(Inner { config, sdk }))
+    }
+
+    /// The profile that credentials come from, where one was named.
+    pub(crate) fn profile(&self) -> Option<&str> {
+        match &self.0.config.credentials {
+            CredentialSource::Standard { profile } => profile.as_deref(),
+            CredentialSource::Profile { name } => Some(name),
+            CredentialSource::Static { .. } => None,
+        }
     }
 
     /// The region, `us-east-1`.
@@ -195,6 +244,22 @@ impl AwsContext {
     pub fn quiet(&self) -> Duration {
         self.0.config.quiet
     }
+}
+
+/// The same with the credentials of a role, which are fetched with those of `sdk`, from the same
+/// endpoint and through the same HTTP client, and fetched again before they expire.
+async fn assuming(sdk: SdkConfig, role: &Role) -> SdkConfig {
+    let mut asked = AssumeRoleProvider::builder(&role.role_arn).session_name(&role.session_name);
+    if let Some(id) = &role.external_id {
+        asked = asked.external_id(id);
+    }
+    // The provider wants a clock, which other clients bring along by themselves.
+    let asking = sdk.to_builder().time_source(SystemTimeSource::new()).build();
+    let provider = match sdk.credentials_provider() {
+        Some(base) => asked.configure(&asking).build_from_provider(base).await,
+        None => asked.configure(&asking).build().await,
+    };
+    sdk.into_builder().credentials_provider(SharedCredentialsProvider::new(provider)).build()
 }
 
 /// A client of each service, bound to a step or to none. Making one is cheap: connections, credentials
@@ -252,6 +317,7 @@ fn agent(cx: Option<&Cx>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{Answer, Script};
 
     #[test]
     fn a_secret_is_not_shown() {
@@ -273,5 +339,32 @@ mod tests {
         assert_eq!(timeouts.connect_timeout(), Some(CONNECT_TIMEOUT));
         assert_eq!(timeouts.operation_attempt_timeout(), Some(ATTEMPT_TIMEOUT));
         assert_eq!(ec2.config().retry_config().unwrap().max_attempts(), READ_ATTEMPTS);
+    }
+
+    const ASSUMED: &str = "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ASIA</AccessKeyId>\
+         <SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken><Expiration>2999-01-01T00:00:00Z</Expiration>\
+         </Credentials></AssumeRoleResult></AssumeRoleResponse>";
+    const CALLER: &str = "<GetCallerIdentityResponse><GetCallerIdentityResult><Account>1</Account>\
+         </GetCallerIdentityResult></GetCallerIdentityResponse>";
+
+    #[tokio::test]
+    async fn a_role_is_assumed_once_with_the_credentials_of_the_source() {
+        let script = Script::new([ASSUMED, CALLER, CALLER].map(|body| Answer::Reply(200, body)));
+        let role = Role {
+            role_arn: "arn:aws:iam::210987654321:role/x".into(),
+            external_id: Some("ext".into()),
+            session_name: "switchback-7".into(),
+        };
+        let context = AwsContext::new(script.config().with_role(Some(role))).await;
+        for _ in 0..2 {
+            let sts = context.sts_of_no_step(switchback_engine::provider::no_log());
+            assert_eq!(sts.get_caller_identity().send().await.unwrap().account(), Some("1"));
+        }
+        let bodies = script.bodies.lock().unwrap();
+        assert_eq!(bodies.len(), 3, "{bodies:?}");
+        for part in ["Action=AssumeRole", "RoleSessionName=switchback-7", "ExternalId=ext", "210987654321%3Arole%2Fx"] {
+            assert!(bodies[0].contains(part), "{part}: {bodies:?}");
+        }
+        assert!(bodies[1].contains("GetCallerIdentity"), "{bodies:?}");
     }
 }

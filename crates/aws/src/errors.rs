@@ -99,7 +99,7 @@ where
         message,
         service: Some(call.service().to_owned()),
         request_id: error.raw_response().and_then(request_id).or_else(|| request_id_in(&error)),
-        hint: hint(call, class, code.as_deref()),
+        hint: login(&error).or_else(|| hint(call, class, code.as_deref())),
     }
 }
 
@@ -117,6 +117,9 @@ pub fn item_error(call: Call<'_>, code: Option<&str>, message: &str) -> OpError 
         hint: hint(call, class, code),
     }
 }
+
+/// What begins a new session of IAM Identity Center.
+pub(crate) const LOGIN: &str = "aws sso login";
 
 /// Whether the service says that what the call named is not there.
 #[must_use]
@@ -279,6 +282,17 @@ fn is_about_credentials(error: &(dyn Error + 'static)) -> bool {
         e.is::<CredentialsError>() || {
             let text = e.to_string();
             text.contains("no credentials") || text.contains("no identity") || text.contains("identity resolver")
+        }
+    })
+}
+
+/// How to get credentials where there are none: by name of the command where it is known.
+fn login(error: &(dyn Error + 'static)) -> Option<String> {
+    let sso = || chain(error).any(|e| e.to_string().to_lowercase().contains("sso"));
+    is_about_credentials(error).then(|| match sso() {
+        true => format!("run `{LOGIN}` and `switchback resume`"),
+        false => {
+            "give credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID, `aws configure`) and `switchback resume`".to_owned()
         }
     })
 }
@@ -485,8 +499,11 @@ mod tests {
             error.to_string(),
             "`ec2:CreateVpc` for VPC 10.0.0.0/16 was not sent, for want of credentials: nothing in the chain"
         );
-        let failed = ConnectorError::other(CredentialsError::provider_error("sso").into(), None);
-        assert_eq!(op_error(WRITE, Sdk::dispatch_failure(failed)).class, ErrorClass::Unavailable);
+        assert!(error.hint.unwrap().contains("`aws configure`"));
+        let over = CredentialsError::provider_error("the SSO token has expired and cannot be refreshed");
+        let failed = op_error(WRITE, Sdk::dispatch_failure(ConnectorError::other(over.into(), None)));
+        assert_eq!(failed.class, ErrorClass::Unavailable);
+        assert_eq!(failed.hint.as_deref(), Some("run `aws sso login` and `switchback resume`"));
     }
 
     #[test]

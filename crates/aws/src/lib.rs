@@ -6,6 +6,7 @@
 //! - [`tags`], [`calls`]: ownership, and the facts that all operations share.
 //! - [`document`]: policy documents, and when two of them say the same.
 //! - [`ids`]: ids as types, which the schemas carry.
+//! - [`secret`]: the value of a secret input out of Secrets Manager.
 //! - [`provider`]: the account guard, and the sweep for what is left of a run; `sweep`, outside EC2.
 //! - [`ec2`] and the other services: the operations of one service in a folder, one file each.
 //! - `asked`: settings that were read back, compared in what was asked for.
@@ -32,6 +33,7 @@ pub mod kms;
 pub mod logs;
 mod named;
 pub mod provider;
+pub mod secret;
 mod sweep;
 pub mod tags;
 #[cfg(test)]
@@ -40,7 +42,7 @@ mod testing;
 use switchback_engine::Registry;
 use switchback_engine::registry::DuplicateKind;
 
-pub use context::{AwsConfig, AwsContext, CredentialSource, QUIET, Secret};
+pub use context::{AwsConfig, AwsContext, CredentialSource, QUIET, Role, Secret};
 pub use provider::AwsProvider;
 
 /// Adds every operation of this crate.

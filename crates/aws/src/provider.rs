@@ -5,19 +5,20 @@ use aws_sdk_ec2::types::{ResourceType, Tag, TagSpecification};
 use switchback_engine::Operation;
 use switchback_engine::operation::BoxFuture;
 use switchback_engine::provider::{CallLog, Identity, Provider};
-use switchback_model::plan::Plan;
+use switchback_model::plan::{Plan, PlanStep, Target};
 use switchback_model::record::Leftover;
 use switchback_model::{ErrorClass, OpError, OpResult, RunId};
 
 use crate::context::AwsContext;
 use crate::ec2;
 use crate::ec2::subnet::Subnet;
-use crate::errors::{Call, op_error};
+use crate::errors::{Call, LOGIN, op_error};
 use crate::sweep;
 
 /// AWS, as the target of one plan.
 #[derive(Debug, Clone)]
 pub struct AwsProvider {
+    name: String,
     context: AwsContext,
     account: String,
     tag_prefix: String,
@@ -30,8 +31,21 @@ impl AwsProvider {
     /// ownership tags, `switchback` by default.
     #[must_use]
     pub fn new(context: AwsContext, account: impl Into<String>, tag_prefix: impl Into<String>) -> Self {
-        let (account, tag_prefix) = (account.into(), tag_prefix.into());
-        Self { context, account, tag_prefix, makes_subnets: false, beyond_ec2: true }
+        Self {
+            name: Target::AWS.to_owned(),
+            context,
+            account: account.into(),
+            tag_prefix: tag_prefix.into(),
+            makes_subnets: false,
+            beyond_ec2: true,
+        }
+    }
+
+    /// As the target of that name in the plan, `aws.west`.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
     }
 
     /// Sweeps only where this plan can have left anything: a caller who may use EC2 and nothing else
@@ -47,7 +61,8 @@ impl AwsProvider {
     /// without making anything.
     #[must_use]
     pub fn for_plan(mut self, plan: &Plan) -> Self {
-        self.makes_subnets = plan.steps.iter().any(|step| step.op == Subnet::KIND);
+        let here = |step: &&PlanStep| step.provider.as_deref().unwrap_or(Target::AWS) == self.name;
+        self.makes_subnets = plan.steps.iter().filter(here).any(|step| step.op == Subnet::KIND);
         self
     }
 
@@ -58,11 +73,12 @@ impl AwsProvider {
             .get_caller_identity()
             .send()
             .await
-            .map_err(|e| op_error(Call::new("sts:GetCallerIdentity", "the caller"), e))?;
+            .map_err(|e| self.with_profile(op_error(Call::new("sts:GetCallerIdentity", "the caller"), e)))?;
         let (account, caller) = (reply.account().unwrap_or_default(), reply.arn().unwrap_or_default());
         if account != self.account {
             return Err(OpError::permanent(format!(
-                "refused: the caller {caller} is in account {account}, the runbook wants {}",
+                "refused: {}the caller {caller} is in account {account}, the runbook wants {}",
+                self.target().map(|name| format!("target `{name}`: ")).unwrap_or_default(),
                 self.account
             ))
             .with_hint(
@@ -70,6 +86,23 @@ impl AwsProvider {
             ));
         }
         Ok(Identity { caller: caller.to_owned() })
+    }
+
+    /// The name of the target, where it is not the default one.
+    fn target(&self) -> Option<&str> {
+        Some(self.name.as_str()).filter(|name| *name != Target::AWS)
+    }
+
+    /// The error with the target that it is about, and the profile in the command that mends it.
+    fn with_profile(&self, mut error: OpError) -> OpError {
+        if let Some(name) = self.target() {
+            error.message = format!("target `{name}`: {}", error.message);
+        }
+        if error.hint.as_ref().is_some_and(|hint| hint.contains(LOGIN)) {
+            let profile = self.context.profile().map(|name| format!(" --profile {name}")).unwrap_or_default();
+            error.hint = Some(format!("run `{LOGIN}{profile}`"));
+        }
+        error
     }
 
     /// Whether a create call with ownership tags would be allowed, by a dry run of `CreateSubnet` in
@@ -103,7 +136,7 @@ const NO_VPC: &str = "vpc-00000000000000000";
 
 impl Provider for AwsProvider {
     fn name(&self) -> &str {
-        "aws"
+        &self.name
     }
 
     fn preflight(&self, calls: CallLog) -> BoxFuture<'_, OpResult<Identity>> {
@@ -127,6 +160,7 @@ impl Provider for AwsProvider {
                     Err(e) => return Err(e),
                 }
             }
+            left.iter_mut().for_each(|l| l.target = self.target().map(str::to_owned));
             Ok(left)
         })
     }
@@ -139,6 +173,7 @@ mod tests {
     use switchback_engine::provider::no_log;
 
     use super::*;
+    use crate::context::{AwsConfig, CredentialSource};
     use crate::testing::{Answer, Script};
 
     const CALLER: Answer = Answer::Reply(
@@ -190,6 +225,25 @@ mod tests {
              999999999999"
         );
         assert_eq!(script.requests(), 1, "nothing else is asked");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_further_target_is_named() {
+        let script = Script::new([CALLER]);
+        let west = provider("999999999999", &script, false).await.named("aws.west");
+        let error = west.preflight(no_log()).await.unwrap_err();
+        assert!(error.message.starts_with("refused: target `aws.west`: the caller arn:aws:iam::"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_session_that_is_over_names_the_command_and_the_profile() {
+        let config = AwsConfig {
+            credentials: CredentialSource::Standard { profile: Some("west".into()) },
+            ..Script::default().config()
+        };
+        let provider = AwsProvider::new(AwsContext::new(config).await, "999999999999", "switchback");
+        let over = OpError::new(ErrorClass::Unavailable, "x").with_hint("run `aws sso login` and `switchback resume`");
+        assert_eq!(provider.with_profile(over).hint.as_deref(), Some("run `aws sso login --profile west`"));
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,19 +2,19 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod binary;
-mod elastic_ip;
-mod endpoint;
 mod ecr;
 mod ecs;
+mod elastic_ip;
+mod endpoint;
 mod faults;
 mod gateway;
 mod group;
 mod iam_policy;
 mod iam_role;
 mod interface;
-mod nat;
 mod kms;
 mod logs;
+mod nat;
 mod places;
 mod protocols;
 mod rds;
