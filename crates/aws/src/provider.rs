@@ -52,8 +52,7 @@ impl AwsProvider {
     /// needs no permission to list the rest.
     #[must_use]
     pub fn sweeping_for(mut self, plan: &Plan) -> Self {
-        let listed_elsewhere = |op: &str| ["aws.ec2.", "aws.iam."].iter().any(|service| op.starts_with(service));
-        self.beyond_ec2 = plan.steps.iter().any(|step| step.op.starts_with("aws.") && !listed_elsewhere(&step.op));
+        self.beyond_ec2 = plan.steps.iter().any(|step| is_beyond_ec2(&step.op));
         self
     }
 
@@ -131,6 +130,12 @@ impl AwsProvider {
     }
 }
 
+/// Whether what an operation of that kind makes is listed by the tagging API alone. Roles and their policies
+/// are not listed at all.
+fn is_beyond_ec2(kind: &str) -> bool {
+    kind.starts_with("aws.") && !["aws.ec2.", "aws.iam."].iter().any(|service| kind.starts_with(service))
+}
+
 /// The id of no VPC.
 const NO_VPC: &str = "vpc-00000000000000000";
 
@@ -196,6 +201,15 @@ mod tests {
             Answer::Reply(200, text.leak())
         };
         vec![tags("run", "x"), tags("step", "a"), tags("generation", "1")]
+    }
+
+    #[test]
+    fn a_plan_for_networks_and_roles_needs_no_other_list() {
+        for (kind, beyond) in
+            [("aws.ec2.vpc", false), ("aws.iam.role", false), ("data.sql", false), ("aws.kms.key", true)]
+        {
+            assert_eq!(is_beyond_ec2(kind), beyond, "{kind}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
