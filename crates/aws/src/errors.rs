@@ -223,6 +223,8 @@ fn class_of_code(call: Call<'_>, code: &str, text: &str) -> Option<ErrorClass> {
         // `ClusterContainsTasksException` of ECS, and its sisters: what is in it goes away first.
         _ if code.starts_with("ClusterContains") => ErrorClass::Busy,
         _ if is_wrong_state(code) => ErrorClass::Busy,
+        // RDS, of a subnet that it does not see yet.
+        "InvalidSubnet" if call.just_made => ErrorClass::Busy,
         _ if code_is_not_found(code) && call.just_made => ErrorClass::Busy,
         _ => return None,
     };
@@ -384,6 +386,10 @@ mod tests {
             (400, "InvalidSubnet.Conflict", Permanent, AlreadyExists),
             (400, "Resource.AlreadyAssociated", Permanent, AlreadyExists),
             (400, "DBClusterAlreadyExistsFault", Permanent, AlreadyExists),
+            (400, "DBSubnetGroupAlreadyExists", Permanent, AlreadyExists),
+            (400, "InvalidDBSubnetGroupStateFault", Busy, Busy),
+            (400, "InvalidDBParameterGroupState", Busy, Busy),
+            (400, "DBSubnetGroupDoesNotCoverEnoughAZs", Permanent, Permanent),
             (400, "IdempotentParameterMismatch", Permanent, AlreadyExists),
             (400, "ExpiredToken", Unavailable, Unavailable),
             (400, "RequestExpired", Unavailable, Unavailable),
@@ -454,6 +460,9 @@ mod tests {
     fn what_was_just_made_may_not_be_seen_yet() {
         let gone = || service(400, Some("InvalidVpcID.NotFound"), "x");
         assert_eq!(op_error(WRITE.just_made(), gone()).class, ErrorClass::Busy);
+        let subnet = || service(400, Some("InvalidSubnet"), "x");
+        assert_eq!(op_error(WRITE.just_made(), subnet()).class, ErrorClass::Busy);
+        assert_eq!(op_error(WRITE, subnet()).class, ErrorClass::Permanent);
         assert!(is_not_found(&op_error(WRITE, gone())));
         for code in ["NoSuchEntity", "NotFoundException"] {
             assert_eq!(op_error(WRITE.just_made(), service(400, Some(code), "x")).class, ErrorClass::Busy, "{code}");

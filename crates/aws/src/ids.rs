@@ -155,6 +155,12 @@ arns! {
     DbClusterArn, "rds", "cluster:";
     /// A DB instance, `arn:aws:rds:us-east-1:123456789012:db:app-1`.
     DbInstanceArn, "rds", "db:";
+    /// A DB subnet group, `arn:aws:rds:us-east-1:123456789012:subgrp:app`.
+    DbSubnetGroupArn, "rds", "subgrp:";
+    /// A DB cluster parameter group, `arn:aws:rds:us-east-1:123456789012:cluster-pg:app`.
+    DbClusterParameterGroupArn, "rds", "cluster-pg:";
+    /// A secret, `arn:aws:secretsmanager:us-east-1:123456789012:secret:app/db-a1b2c3`.
+    SecretArn, "secretsmanager", "secret:";
 }
 
 names! {
@@ -178,6 +184,8 @@ names! {
     KmsKeyId;
     /// The name of a KMS alias, `alias/app`.
     KmsAliasName;
+    /// A DB parameter group's name.
+    DbParameterGroupName;
 }
 
 fn check(id: &str, prefix: &str, field: &str, errors: &mut Vec<ParamError>) {

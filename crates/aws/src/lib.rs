@@ -33,6 +33,7 @@ pub mod kms;
 pub mod logs;
 mod named;
 pub mod provider;
+pub mod rds;
 pub mod secret;
 mod sweep;
 pub mod tags;
@@ -72,6 +73,10 @@ pub fn register(registry: &mut Registry) -> Result<(), DuplicateKind> {
     registry.register(ecr::repository::Repository)?;
     registry.register(ecs::cluster::Cluster)?;
     registry.register(logs::log_group::LogGroup)?;
+    registry.register(rds::db_cluster::DbCluster)?;
+    registry.register(rds::db_cluster_parameter_group::DbClusterParameterGroup)?;
+    registry.register(rds::db_instance::DbInstance)?;
+    registry.register(rds::db_subnet_group::DbSubnetGroup)?;
     Ok(())
 }
 
@@ -104,6 +109,10 @@ mod tests {
         ("aws.kms.alias", 1),
         ("aws.kms.key", 1),
         ("aws.logs.log_group", 1),
+        ("aws.rds.db_cluster", 1),
+        ("aws.rds.db_cluster_parameter_group", 1),
+        ("aws.rds.db_instance", 1),
+        ("aws.rds.db_subnet_group", 1),
     ];
 
     #[test]

@@ -172,3 +172,29 @@ impl Notes {
         Self { next_rule: self.next_rule, sessions: self.sessions, made: self.made, ..Self::default() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn names_are_blocked_for_a_while_also_after_a_restore() {
+        let (then, later) = (Moment::default(), Moment::default().plus(Duration::from_secs(60)));
+        let blocked = BTreeMap::from([("secret/db".to_owned(), then.plus(Duration::from_secs(7)))]);
+        let notes = Notes { blocked, ..Notes::default() };
+        assert!(notes.is_blocked("secret/db", then) && !notes.is_blocked("secret/other", then));
+        assert!(!notes.is_blocked("secret/db", later));
+        assert!(notes.moved(then, later).is_blocked("secret/db", later));
+    }
+
+    #[test]
+    fn what_comes_first_to_its_end_is_next() {
+        let at = |seconds| Moment::default().plus(Duration::from_secs(seconds));
+        let gone = BTreeMap::from([("a".to_owned(), at(3)), ("b".to_owned(), at(2))]);
+        let notes = Notes { gone, ..Notes::default() };
+        assert_eq!(notes.next_gone(at(1)), None);
+        assert_eq!(notes.next_gone(at(4)), Some((at(2), "b")));
+    }
+}

@@ -214,6 +214,10 @@ impl Desk<'_> {
         blocked.insert(name.to_owned(), until);
     }
 
+    fn is_blocked(&self, name: &str) -> bool {
+        self.notes().is_blocked(name, self.now)
+    }
+
     fn state(&self, id: &str) -> &'static str {
         if self.is_pending(id) { "pending" } else { "available" }
     }
@@ -457,5 +461,33 @@ impl Endpoint for Rules {
         // Unconstrained: nothing in here waits but for its turn, and the scheduler must not make it. So a call that is
         // dropped half way, by a caller that gave up, has either not begun or is over.
         async move { Ok(tokio::task::unconstrained(self.answer(request)).await) }.boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_change_nothing() {
+        for action in
+            ["DescribeVpcs", "GetSecretValue", "ListRoles", "BatchGetImage", "FilterLogEvents", "LookupEvents"]
+        {
+            assert!(!is_write(action), "{action}");
+        }
+        for action in ["CreateVpc", "RunTask", "BatchDeleteImage", "AssumeRole", "PutRetentionPolicy", "TagResource"] {
+            assert!(is_write(action), "{action}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_was_used_has_a_code_of_its_own() {
+        for (service, action, code) in [
+            (Service::Ec2, "CreateNatGateway", "IdempotentParameterMismatch"),
+            (Service::Ecs, "CreateService", "InvalidParameterException"),
+            (Service::Ecs, "RunTask", "ConflictException"),
+        ] {
+            assert_eq!(mismatch(service, action, "t").code, code);
+        }
     }
 }

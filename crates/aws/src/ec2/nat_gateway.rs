@@ -146,7 +146,7 @@ fn ready(gateway: &Described) -> OpResult<Option<Output>> {
 
 /// Who has the address, in words.
 async fn address_taken(cx: &Cx, address: Option<&Address>) -> OpResult<Option<String>> {
-    let Some(what) = address.and_then(elastic_ip::associated_with) else { return Ok(None) };
+    let Some(on) = address.and_then(elastic_ip::associated_with) else { return Ok(None) };
     // A gateway's interface says little; the gateway says whose it is.
     let id = address.and_then(Address::allocation_id).unwrap_or_default();
     let gateways: Vec<Described> = resource::list(cx, vec![tags::filter("state", "available")]).await?;
@@ -155,7 +155,7 @@ async fn address_taken(cx: &Cx, address: Option<&Address>) -> OpResult<Option<St
         Some(gateway) => {
             format!("{id} is used by {}{}", resource::Resource::id(gateway), tags::owner(cx, gateway.tags()))
         }
-        None => what,
+        None => format!("{id} is used by {on}"),
     }))
 }
 

@@ -1,8 +1,8 @@
 //! What the operations on EC2 resources do alike: list, find by id or by ownership, wait, see that
 //! something is gone.
 //!
-//! Everything is looked up by filters, never by the parameter for ids: what is not there is then an
-//! empty list instead of an error, and one id that is gone does not hide the others. Most of what is
+//! Things are looked up by filters, not by the parameter for ids: what is not there is then an empty
+//! list instead of an error, and one id that is gone does not hide the others. Most of what is
 //! listed exists; what is listed although it is gone, or on its way out, says so by its [`Presence`].
 
 use std::collections::BTreeSet;
@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{
-    Address, Filter, InternetGateway, NatGateway, NatGatewayState, ResourceType, RouteTable, SecurityGroup,
-    SecurityGroupRule, Subnet, Tag, TagDescription, Vpc, VpcEndpoint,
+    Address, Filter, InternetGateway, NatGateway, NatGatewayState, RouteTable, SecurityGroup, SecurityGroupRule,
+    Subnet, Tag, TagDescription, Vpc, VpcEndpoint,
 };
 use switchback_engine::{Cx, Verdict};
 use switchback_model::record::Leftover;
@@ -23,6 +23,10 @@ use super::{POLL, client, tags};
 pub(super) use crate::calls::nameless;
 use crate::context::AwsContext;
 use crate::errors::{Call, is_not_found, op_error};
+use crate::ids::{
+    AllocationId, InternetGatewayId, NatGatewayId, RouteTableId, SecurityGroupId, SecurityGroupRuleId, SubnetId,
+    VpcEndpointId, VpcId,
+};
 
 /// How many values a filter may have.
 const MOST_VALUES: usize = 200;
@@ -42,8 +46,8 @@ pub(super) enum Presence {
 pub(super) trait Resource: Sized + Send + Sync {
     /// In words: `VPC`.
     const WHAT: &'static str;
-    /// As EC2 names it.
-    const TYPE: ResourceType;
+    /// What every id of this type begins with.
+    const PREFIX: &'static str;
     /// The filter by id.
     const ID_FILTER: &'static str;
 
@@ -60,11 +64,11 @@ pub(super) trait Resource: Sized + Send + Sync {
 }
 
 macro_rules! resources {
-    ($($type:ident as $resource_type:ident, $what:literal, $id_filter:literal, $id:ident,
+    ($($type:ident as $prefix:expr, $what:literal, $id_filter:literal, $id:ident,
         $describe:ident.$set_filters:ident, $call:literal $(, $presence:ident)?;)*) => {
         $(impl Resource for $type {
             const WHAT: &'static str = $what;
-            const TYPE: ResourceType = ResourceType::$resource_type;
+            const PREFIX: &'static str = $prefix;
             const ID_FILTER: &'static str = $id_filter;
 
             fn id(&self) -> &str {
@@ -89,26 +93,24 @@ macro_rules! resources {
 }
 
 resources! {
-    Vpc as Vpc, "VPC", "vpc-id", vpc_id, describe_vpcs.set_filters, "ec2:DescribeVpcs";
-    Subnet as Subnet, "subnet", "subnet-id", subnet_id, describe_subnets.set_filters, "ec2:DescribeSubnets";
-    InternetGateway as InternetGateway, "internet gateway", "internet-gateway-id", internet_gateway_id,
+    Vpc as VpcId::PREFIX, "VPC", "vpc-id", vpc_id, describe_vpcs.set_filters, "ec2:DescribeVpcs";
+    Subnet as SubnetId::PREFIX, "subnet", "subnet-id", subnet_id, describe_subnets.set_filters, "ec2:DescribeSubnets";
+    InternetGateway as InternetGatewayId::PREFIX, "internet gateway", "internet-gateway-id", internet_gateway_id,
         describe_internet_gateways.set_filters, "ec2:DescribeInternetGateways";
-    NatGateway as Natgateway, "NAT gateway", "nat-gateway-id", nat_gateway_id, describe_nat_gateways.set_filter,
+    NatGateway as NatGatewayId::PREFIX, "NAT gateway", "nat-gateway-id", nat_gateway_id, describe_nat_gateways.set_filter,
         "ec2:DescribeNatGateways", nat_gateway_presence;
-    RouteTable as RouteTable, "route table", "route-table-id", route_table_id, describe_route_tables.set_filters,
+    RouteTable as RouteTableId::PREFIX, "route table", "route-table-id", route_table_id, describe_route_tables.set_filters,
         "ec2:DescribeRouteTables";
-    SecurityGroup as SecurityGroup, "security group", "group-id", group_id, describe_security_groups.set_filters,
+    SecurityGroup as SecurityGroupId::PREFIX, "security group", "group-id", group_id, describe_security_groups.set_filters,
         "ec2:DescribeSecurityGroups";
-    SecurityGroupRule as SecurityGroupRule, "security group rule", "security-group-rule-id", security_group_rule_id,
+    SecurityGroupRule as SecurityGroupRuleId::PREFIX, "security group rule", "security-group-rule-id", security_group_rule_id,
         describe_security_group_rules.set_filters, "ec2:DescribeSecurityGroupRules";
-    VpcEndpoint as VpcEndpoint, "VPC endpoint", "vpc-endpoint-id", vpc_endpoint_id, describe_vpc_endpoints.set_filters,
-        "ec2:DescribeVpcEndpoints", vpc_endpoint_presence;
 }
 
 /// The one list without pages.
 impl Resource for Address {
     const WHAT: &'static str = "elastic IP address";
-    const TYPE: ResourceType = ResourceType::ElasticIp;
+    const PREFIX: &'static str = AllocationId::PREFIX;
     const ID_FILTER: &'static str = "allocation-id";
 
     fn id(&self) -> &str {
@@ -127,20 +129,56 @@ impl Resource for Address {
     }
 }
 
+/// The one list that is asked by id where it is about ids: not every stand-in for EC2 knows the filter.
+impl Resource for VpcEndpoint {
+    const WHAT: &'static str = "VPC endpoint";
+    const PREFIX: &'static str = VpcEndpointId::PREFIX;
+    const ID_FILTER: &'static str = "vpc-endpoint-id";
+
+    fn id(&self) -> &str {
+        self.vpc_endpoint_id().unwrap_or_default()
+    }
+
+    fn tags(&self) -> &[Tag] {
+        self.tags()
+    }
+
+    fn presence(&self) -> Presence {
+        // AWS answers in lower case and the SDK's constants are in upper case.
+        match self.state().map(|s| s.as_str().to_ascii_lowercase()).as_deref() {
+            Some("deleted") => Presence::Gone,
+            Some("deleting") => Presence::Leaving,
+            _ => Presence::There,
+        }
+    }
+
+    async fn list(ec2: &Client, filters: Vec<Filter>) -> OpResult<Vec<Self>> {
+        let about = described(&filters);
+        let call = Call::new("ec2:DescribeVpcEndpoints", &about);
+        let (by_id, filters): (Vec<_>, Vec<_>) = filters.into_iter().partition(|f| f.name() == Some(Self::ID_FILTER));
+        let request = || ec2.describe_vpc_endpoints().set_filters((!filters.is_empty()).then(|| filters.clone()));
+        if by_id.is_empty() {
+            let pages = request().into_paginator().items().send();
+            return pages.try_collect().await.map_err(|e| op_error(call, e));
+        }
+        let mut found = Vec::new();
+        // One by one: an id that is gone hides those beside it.
+        for id in by_id.iter().flat_map(Filter::values) {
+            match request().vpc_endpoint_ids(id).send().await.map_err(|e| op_error(call, e)) {
+                Ok(reply) => found.extend(reply.vpc_endpoints.unwrap_or_default()),
+                Err(e) if is_not_found(&e) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(found)
+    }
+}
+
 /// A failed one is deleted by AWS within the hour; a deleted one is listed for about as long.
 fn nat_gateway_presence(gateway: &NatGateway) -> Presence {
     match gateway.state() {
         Some(NatGatewayState::Deleted) => Presence::Gone,
         Some(NatGatewayState::Deleting | NatGatewayState::Failed) => Presence::Leaving,
-        _ => Presence::There,
-    }
-}
-
-fn vpc_endpoint_presence(endpoint: &VpcEndpoint) -> Presence {
-    // AWS answers in lower case and the SDK's constants are in upper case.
-    match endpoint.state().map(|s| s.as_str().to_ascii_lowercase()).as_deref() {
-        Some("deleted") => Presence::Gone,
-        Some("deleting") => Presence::Leaving,
         _ => Presence::There,
     }
 }
@@ -357,10 +395,11 @@ async fn describe_tags(ec2: &Client, filters: Vec<Filter>) -> OpResult<Vec<TagDe
     pages.try_collect().await.map_err(|e| op_error(Call::new("ec2:DescribeTags", &about), e))
 }
 
-/// Those of a type that are tagged and no longer there.
+/// Those of a type that are tagged and no longer there. The type is read off the id: what the list
+/// calls it is not the same everywhere.
 async fn gone<R: Resource>(ec2: &Client, tagged: &[TagDescription]) -> OpResult<Vec<String>> {
-    let of_type = tagged.iter().filter(|t| t.resource_type() == Some(&R::TYPE));
-    let ids: Vec<&str> = of_type.filter_map(TagDescription::resource_id).collect();
+    let ids: Vec<&str> =
+        tagged.iter().filter_map(TagDescription::resource_id).filter(|id| id.starts_with(R::PREFIX)).collect();
     let mut gone = Vec::new();
     for ids in ids.chunks(MOST_VALUES) {
         let mut there = R::list(ec2, vec![any(R::ID_FILTER, ids)]).await?;
@@ -379,5 +418,29 @@ pub(super) fn was_there<T>(deleted: OpResult<T>) -> OpResult<bool> {
         Ok(_) => Ok(true),
         Err(e) if is_not_found(&e) => Ok(false),
         Err(e) => Err(e),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_id_is_of_two_types() {
+        let prefixes = [
+            Vpc::PREFIX,
+            Subnet::PREFIX,
+            InternetGateway::PREFIX,
+            Address::PREFIX,
+            NatGateway::PREFIX,
+            RouteTable::PREFIX,
+            SecurityGroup::PREFIX,
+            SecurityGroupRule::PREFIX,
+            VpcEndpoint::PREFIX,
+        ];
+        for one in prefixes {
+            let begin: Vec<_> = prefixes.iter().filter(|p| one.starts_with(**p)).collect();
+            assert_eq!(begin, [&one]);
+        }
     }
 }

@@ -202,4 +202,14 @@ fn the_aws_cli_works_against_it() {
     run(&["ec2", "delete-security-group", "--group-id", &group]);
     run(&["ec2", "delete-vpc", "--vpc-id", &vpc]);
     assert_eq!(run(&["ec2", "describe-vpcs"])["Vpcs"], json!([]));
+
+    // The other protocols, and another region.
+    let there = ["--region", "eu-west-1", "ecs", "create-cluster", "--cluster-name", "main"];
+    assert_eq!(run(&there)["cluster"]["clusterArn"], "arn:aws:ecs:eu-west-1:123456789012:cluster/main");
+    assert_eq!(run(&["ecs", "list-clusters"])["clusterArns"], json!([]));
+    let role = ["iam", "create-role", "--role-name", "app", "--assume-role-policy-document", "{}"];
+    assert_eq!(run(&role)["Role"]["Arn"], "arn:aws:iam::123456789012:role/app");
+    assert_eq!(run(&["rds", "describe-db-clusters"])["DBClusters"], json!([]));
+    let absent = aws(&["secretsmanager", "describe-secret", "--secret-id", "nothing"]).unwrap();
+    assert!(String::from_utf8_lossy(&absent.stderr).contains("(ResourceNotFoundException)"));
 }

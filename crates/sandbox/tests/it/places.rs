@@ -143,3 +143,16 @@ async fn a_lagging_read_knows_no_new_place() {
     aws.sandbox.faults().add(Fault::new("DescribeVpcs", Effect::Lag { ms: 100 }).times(0));
     assert!(other.ec2.describe_vpcs().send().await.unwrap().vpcs().is_empty());
 }
+
+#[tokio::test]
+async fn what_was_deleted_and_is_still_shown_is_residue() {
+    let aws = aws();
+    let key = aws.kms.create_key().send().await.unwrap().key_metadata.unwrap();
+    let (id, arn) = (key.key_id(), key.arn().unwrap());
+    assert_eq!(aws.sandbox.world().await.counts["kms-key"], 1);
+    aws.kms.schedule_key_deletion().key_id(id).pending_window_in_days(7).send().await.unwrap();
+    let world = aws.sandbox.world().await;
+    assert_eq!((world.total, world.get(arn)), (0, None));
+    assert_eq!((world.residue.len(), world.residue[0].kind.as_str()), (1, "kms-key"));
+    assert_eq!(world.residue[0].id, arn);
+}
