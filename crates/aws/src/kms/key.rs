@@ -38,7 +38,7 @@ const MOST_KEYS: usize = 2000;
 /// The name of the one policy that a key has.
 const POLICY: &str = "default";
 
-/// A KMS key.
+/// A KMS key, which data is encrypted with.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
