@@ -30,9 +30,10 @@ pub(crate) struct Notes {
     pub(crate) facts: BTreeMap<String, BTreeMap<&'static str, Value>>,
     /// By service, action and token.
     pub(crate) replays: BTreeMap<(Service, String, String), Replay>,
-    /// A number that a resource has: of its own, where another one of that name must have another; or the highest that
-    /// was given out inside of it, such as to a version of a policy.
+    /// A number of its own for each resource that needs one beside its name: another one of that name has another.
     pub(crate) numbers: BTreeMap<String, u32>,
+    /// The highest version number that a policy ever had.
+    pub(crate) versions: BTreeMap<String, u32>,
     /// How many sessions were given out.
     pub(crate) sessions: u32,
     /// How many things got an id that is counted here.
@@ -105,11 +106,11 @@ impl Notes {
         self.gone.retain(|id, _| exists(id));
         self.facts.retain(|id, _| exists(id));
         self.flags.retain(|(id, _)| exists(id));
-        self.numbers.retain(|id, _| exists(id));
+        self.versions.retain(|id, _| exists(id));
     }
 
     /// A number that nothing else in this place has or had.
-    pub(crate) fn next_number(&mut self) -> u32 {
+    pub(crate) fn next_made(&mut self) -> u32 {
         self.made = self.made.wrapping_add(1);
         self.made
     }

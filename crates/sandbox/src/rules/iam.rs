@@ -261,7 +261,7 @@ fn page_of_tags(params: &Params, tags: &Tags) -> Result<String, Refusal> {
 
 /// An id that nothing else has: a kind of four letters, and 17 more.
 fn next_id(desk: &mut Desk<'_>, kind: &str) -> String {
-    format!("{kind}SANDBOX{:010}", desk.notes_mut().next_number())
+    format!("{kind}SANDBOX{:010}", desk.notes_mut().next_made())
 }
 
 /// A date in the form that IAM writes.

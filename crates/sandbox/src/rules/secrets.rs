@@ -137,7 +137,7 @@ fn version_id(desk: &mut Desk<'_>, body: &Body) -> Result<String, Refusal> {
     match body.text("ClientRequestToken")? {
         Some(token) if (32..=64).contains(&token.len()) => Ok(token.to_owned()),
         Some(_) => Err(parameter("ClientRequestToken must be 32-64 characters long.")),
-        None => Ok(format!("5ec2e700-0000-4000-8000-{:012x}", desk.notes_mut().next_number())),
+        None => Ok(format!("5ec2e700-0000-4000-8000-{:012x}", desk.notes_mut().next_made())),
     }
 }
 
@@ -200,7 +200,7 @@ async fn create(desk: &mut Desk<'_>, body: &Body) -> Result<serde_json::Value, R
         return Err(scheduled());
     }
     let now = desk.now.date();
-    let suffix = suffix(desk.notes_mut().next_number());
+    let suffix = suffix(desk.notes_mut().next_made());
     let mut secret = Secret {
         arn: desk.place.arn(Service::SecretsManager, &format!("secret:{name}-{suffix}")),
         description: description.to_owned(),

@@ -194,7 +194,7 @@ pub(super) async fn create_version(desk: &mut Desk<'_>, params: &Params) -> Resu
     }
     // A number is never used twice, also after its version was deleted.
     let held = policy.versions.iter().map(|version| version.number).max().unwrap_or_default();
-    let number = desk.notes().numbers.get(&policy.arn).copied().unwrap_or_default().max(held) + 1;
+    let number = desk.notes().versions.get(&policy.arn).copied().unwrap_or_default().max(held) + 1;
     let version = Version { number, document: document.to_owned(), is_default: false, created: date(desk) };
     policy.versions.push(version.clone());
     policy.updated = date(desk);
@@ -202,7 +202,7 @@ pub(super) async fn create_version(desk: &mut Desk<'_>, params: &Params) -> Resu
         policy.versions.iter_mut().for_each(|version| version.is_default = version.number == number);
     }
     put(desk, &policy).await;
-    desk.notes_mut().numbers.insert(policy.arn, number);
+    desk.notes_mut().versions.insert(policy.arn, number);
     let mut xml = Xml::new();
     xml.tag("PolicyVersion", |xml| write_version(xml, &Version { is_default, ..version }));
     Ok(xml.finish())
