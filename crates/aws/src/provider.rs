@@ -131,7 +131,7 @@ impl Provider for AwsProvider {
         Box::pin(async move {
             let identity = self.identify(calls.clone()).await?;
             if self.makes_subnets {
-                self.may_tag(calls).await?;
+                self.may_tag(calls).await.map_err(|e| self.with_profile(e))?;
             }
             Ok(identity)
         })
@@ -139,7 +139,9 @@ impl Provider for AwsProvider {
 
     fn sweep(&self, run: RunId, calls: CallLog) -> BoxFuture<'_, OpResult<Vec<Leftover>>> {
         Box::pin(async move {
-            let mut left = ec2::sweep(&self.context.ec2_of_no_step(calls), &self.tag_prefix, run).await?;
+            let mut left = ec2::sweep(&self.context.ec2_of_no_step(calls), &self.tag_prefix, run)
+                .await
+                .map_err(|e| self.with_profile(e))?;
             left.iter_mut().for_each(|l| l.target = self.target().map(str::to_owned));
             Ok(left)
         })
