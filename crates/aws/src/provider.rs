@@ -148,7 +148,7 @@ impl Provider for AwsProvider {
         Box::pin(async move {
             let identity = self.identify(calls.clone()).await?;
             if self.makes_subnets {
-                self.may_tag(calls).await?;
+                self.may_tag(calls).await.map_err(|e| self.with_profile(e))?;
             }
             Ok(identity)
         })
@@ -156,13 +156,15 @@ impl Provider for AwsProvider {
 
     fn sweep(&self, run: RunId, calls: CallLog) -> BoxFuture<'_, OpResult<Vec<Leftover>>> {
         Box::pin(async move {
-            let mut left = ec2::sweep(&self.context.ec2_of_no_step(calls.clone()), &self.tag_prefix, run).await?;
+            let ec2 = self.context.ec2_of_no_step(calls.clone());
+            let mut left =
+                ec2::sweep(&ec2, &self.tag_prefix, run).await.map_err(|e| self.with_profile(e))?;
             if self.beyond_ec2 {
                 match sweep::sweep(&self.context, &calls, &self.tag_prefix, run).await {
                     Ok(more) => left.extend(more),
                     // What is known to be left is said first; the next sweep meets the error again.
                     Err(_) if !left.is_empty() => {}
-                    Err(e) => return Err(e),
+                    Err(e) => return Err(self.with_profile(e)),
                 }
             }
             left.iter_mut().for_each(|l| l.target = self.target().map(str::to_owned));

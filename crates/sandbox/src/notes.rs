@@ -107,6 +107,7 @@ impl Notes {
         self.facts.retain(|id, _| exists(id));
         self.flags.retain(|(id, _)| exists(id));
         self.versions.retain(|id, _| exists(id));
+        self.numbers.retain(|id, _| exists(id));
     }
 
     /// A number that nothing else in this place has or had.
@@ -128,7 +129,7 @@ impl Notes {
 
     /// Gives a new resource its number.
     pub(crate) fn number(&mut self, id: &str) {
-        let number = self.next_number();
+        let number = self.next_made();
         self.numbers.insert(id.to_owned(), number);
     }
 

@@ -16,10 +16,9 @@ use switchback_engine::cx::{CxSink, Fence, RunCx};
 use switchback_engine::executor::Control;
 use switchback_engine::history::Ended;
 use switchback_engine::operation::{BoundOperation, BoxFuture, Expect, Found, Undo};
-use switchback_engine::secrets::Secrets;
 use switchback_model::event::Outcome;
 use switchback_model::plan::Plan;
-use switchback_model::record::{Called, Endpoint, Record, UnwindTarget};
+use switchback_model::record::{Called, Record, UnwindTarget};
 use switchback_model::{ErrorClass, Generation, OpResult, StepId};
 use tokio::time::Instant;
 
@@ -93,6 +92,8 @@ struct Harness {
     saved: Box<dyn Any + Send + Sync>,
     records: Vec<Arc<Record>>,
     step: usize,
+    /// How a run goes back from here: to right before the operation. What it needs has cases of its own.
+    back: (UnwindTarget, Goal),
 }
 
 /// Puts the last step of `rig`'s plan through everything.
@@ -127,7 +128,12 @@ impl Harness {
         let before = target.world().await;
         let saved = target.save().await;
         let records = rig.disk.records();
-        Self { rig, target, start, before, saved, records, step }
+        let back = match step.checked_sub(1).map(|i| rig.plan.steps[i].id.to_string()) {
+            None => (UnwindTarget::All, Goal::Unwound),
+            // A goal is a constant elsewhere; here there is one for each case.
+            Some(id) => (UnwindTarget::To(id.clone()), Goal::UnwoundTo(id.leak())),
+        };
+        Self { rig, target, start, before, saved, records, step, back }
     }
 
     fn id(&self) -> &StepId {
@@ -139,12 +145,7 @@ impl Harness {
         self.target.clear();
         self.target.load(self.saved.as_ref()).await;
         self.target.forget_calls();
-        let disk = if self.step == 0 {
-            Disk::new(lab_run(), Endpoint::default())
-        } else {
-            Disk::with_records(lab_run(), &self.records)
-        };
-        Rig { disk, ..self.rig.clone() }
+        Rig { disk: Disk::with_records(lab_run(), &self.records), ..self.rig.clone() }
     }
 
     /// The calls that a method made, of which `writes` must be exactly the declared ones.
@@ -234,14 +235,17 @@ impl Harness {
         let forward = self.target.calls().len();
         let made = self.target.world().await;
         self.target.forget_calls();
-        let end = rig.execute(&Command::Unwind(UnwindTarget::All), None).await;
-        assert!(matches!(end, End::Outcome(Outcome::Unwound { all: true, .. })), "without a fault: {end:?}");
+        let end = rig.execute(&Command::Unwind(self.back.0.clone()), None).await;
+        assert!(matches!(end, End::Outcome(Outcome::Unwound { .. })), "without a fault: {end:?}");
         let back = self.target.calls().len();
+        assert_eq!(self.target.world().await, self.before, "unwound = before");
+        let ended = rig.bring_to_an_end(Goal::Unwound).await;
+        assert_eq!(ended, Ended::Unwound, "all the way back");
         assert_eq!(self.target.world().await, self.start, "unwound = start");
 
         for injection in Injection::ALL {
             for n in 0..forward {
-                for goal in [Goal::Completed, Goal::Unwound] {
+                for goal in [Goal::Completed, self.back.1] {
                     let case = format!("{injection:?} at call {n} of {forward} going forward, then {goal:?}");
                     let rig = self.fresh().await;
                     self.target.inject(n, injection);
@@ -255,8 +259,8 @@ impl Harness {
                 let rig = self.fresh().await;
                 rig.execute(&Command::Resume, None).await;
                 self.target.inject(n, injection);
-                rig.execute(&Command::Unwind(UnwindTarget::All), None).await;
-                self.check(&rig, Goal::Unwound, &made, &case).await;
+                rig.execute(&Command::Unwind(self.back.0.clone()), None).await;
+                self.check(&rig, self.back.1, &made, &case).await;
                 done.runs += 1;
             }
         }
@@ -269,9 +273,11 @@ impl Harness {
         tokio::time::sleep(DUST).await;
         match ended {
             Ended::Completed => assert_eq!(&self.target.world().await, made, "{case}: resumed = uninterrupted"),
-            Ended::Unwound => assert_eq!(self.target.world().await, self.start, "{case}: unwound = start"),
+            Ended::Unwound | Ended::PartlyUnwound => {
+                assert_eq!(self.target.world().await, self.before, "{case}: unwound = before");
+            }
             // The fault struck in the preflight.
-            Ended::Refused => assert_eq!(self.target.world().await, self.start, "{case}: refused, no effect"),
+            Ended::Refused => assert_eq!(self.target.world().await, self.before, "{case}: refused, no effect"),
             other => panic!("{case}: ended as {other:?}"),
         }
     }
@@ -307,7 +313,7 @@ fn cx(rig: &Rig, step: &StepId) -> Cx {
         tag_prefix: "switchback".into(),
         clock: Arc::new(FixedClock),
         contexts: rig.stage.contexts(),
-        secrets: Secrets::none(),
+        secrets: rig.stage.secrets(),
         fence: Arc::new(Alone),
         sink: Arc::new(Alone),
         control: Control::new(),

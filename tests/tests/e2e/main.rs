@@ -19,4 +19,5 @@ mod moto;
 mod prefixes;
 mod schema;
 mod support;
+mod targets;
 mod world;
