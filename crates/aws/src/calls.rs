@@ -57,7 +57,7 @@ impl Calls {
             rolls_back: text(&self.rolls_back),
             extra_actions: text(self.besides),
             extra_undo_actions: Vec::new(),
-            arn: None,
+            arns: Vec::new(),
         }
     }
 }

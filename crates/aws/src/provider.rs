@@ -157,8 +157,7 @@ impl Provider for AwsProvider {
     fn sweep(&self, run: RunId, calls: CallLog) -> BoxFuture<'_, OpResult<Vec<Leftover>>> {
         Box::pin(async move {
             let ec2 = self.context.ec2_of_no_step(calls.clone());
-            let mut left =
-                ec2::sweep(&ec2, &self.tag_prefix, run).await.map_err(|e| self.with_profile(e))?;
+            let mut left = ec2::sweep(&ec2, &self.tag_prefix, run).await.map_err(|e| self.with_profile(e))?;
             if self.beyond_ec2 {
                 match sweep::sweep(&self.context, &calls, &self.tag_prefix, run).await {
                     Ok(more) => left.extend(more),

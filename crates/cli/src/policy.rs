@@ -59,13 +59,22 @@ pub(crate) fn policy(
         let mut forward = texts([&facts.creates, &facts.settles, &facts.extra_actions]);
         let back = texts([&facts.rolls_back, &facts.extra_undo_actions]);
         tags_on_create |= forward.remove(TAG);
-        match &facts.arn {
-            Some(arn) => named.entry(&forward | &back).or_default().extend([filled(arn, target)]),
-            None => {
-                anything.extend(forward);
-                if facts.proof == ProofKind::Strong { tagged.extend(back) } else { anything.extend(back) }
+        if facts.arns.is_empty() {
+            anything.extend(forward);
+            if facts.proof == ProofKind::Strong {
+                tagged.extend(back)
+            } else {
+                anything.extend(back)
             }
+            continue;
         }
+        // An action of another service (a role that is made along with it) is about something else.
+        let service = |arn: &String| arn.split(':').nth(2).map(|s| format!("{s}:"));
+        let own: Vec<String> = facts.arns.iter().filter_map(service).collect();
+        let (about, others): (BTreeSet<_>, BTreeSet<_>) =
+            (&forward | &back).into_iter().partition(|action| own.iter().any(|s| action.starts_with(s.as_str())));
+        anything.extend(others);
+        named.entry(about).or_default().extend(facts.arns.iter().map(|arn| filled(arn, target)));
     }
     let mut statements = vec![statement("Read", &reads, json!("*"), None)];
     if !anything.is_empty() {
@@ -111,4 +120,96 @@ fn filled(arn: &str, target: &AwsTarget) -> String {
 /// How many characters of it count against [`LARGEST`].
 pub(crate) fn size(policy: &Value) -> usize {
     policy.to_string().chars().filter(|c| !c.is_whitespace()).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use switchback_engine::planner::plan_runbook;
+    use switchback_engine::runbook::Source;
+
+    use super::*;
+
+    fn policy_of(steps: &str) -> Value {
+        let mut registry = Registry::new();
+        switchback_aws::register(&mut registry).unwrap();
+        let text = format!(
+            "runbook: x\nversion: 1\ntarget:\n  aws: {{ region: us-east-1, account: \"123456789012\" }}\n\
+             phases:\n  - name: only\n    steps:\n{steps}"
+        );
+        let plan = plan_runbook(&Source::new("runbook.yaml", &text), &registry, &BTreeMap::new()).unwrap().plan;
+        let target = plan.target.aws.clone().unwrap();
+        policy(&plan, &registry, &target, None, "switchback")
+    }
+
+    fn statement<'a>(policy: &'a Value, sid: &str) -> &'a Value {
+        policy["Statement"].as_array().unwrap().iter().find(|s| s["Sid"] == sid).unwrap_or(&Value::Null)
+    }
+
+    #[test]
+    fn what_aws_names_is_undone_only_where_it_carries_a_runs_tag() {
+        let policy = policy_of(
+            "      - id: vpc\n        op: aws.ec2.vpc\n        with: { cidr_block: 10.0.0.0/16, enable_dns_hostnames: true }\n",
+        );
+        assert_eq!(statement(&policy, "Make")["Action"], json!(["ec2:CreateVpc", "ec2:ModifyVpcAttribute"]));
+        let undo = statement(&policy, "UndoWhatARunMade");
+        assert_eq!(undo["Action"], json!(["ec2:DeleteVpc"]));
+        assert_eq!(undo["Condition"], json!({"Null": {"aws:ResourceTag/switchback:run": "false"}}));
+        let tag = statement(&policy, "TagWhatIsMade");
+        assert_eq!(tag["Condition"], json!({"Null": {"ec2:CreateAction": "false"}}));
+        let reads = statement(&policy, "Read")["Action"].as_array().unwrap();
+        assert!(reads.contains(&json!("sts:GetCallerIdentity")) && reads.contains(&json!("ec2:DescribeVpcs")));
+    }
+
+    #[test]
+    fn what_has_a_name_is_named_and_the_name_is_followed_through_references() {
+        let policy = policy_of(
+            r#"      - id: role
+        op: aws.iam.role
+        with:
+          role_name: App
+          path: /team/
+          assume_role_policy_document:
+            Version: "2012-10-17"
+            Statement: [{ Effect: Allow, Principal: { Service: ecs-tasks.amazonaws.com }, Action: sts:AssumeRole }]
+      - id: cluster
+        op: aws.rds.db_cluster
+        with: { db_cluster_identifier: App, engine: aurora-postgresql, master_username: postgres, manage_master_user_password: true }
+      - id: instance
+        op: aws.rds.db_instance
+        with: { db_instance_identifier: app-1, db_cluster_identifier: "${cluster.db_cluster_identifier}", db_instance_class: db.serverless, engine: aurora-postgresql }
+"#,
+        );
+        let all = policy["Statement"].as_array().unwrap();
+        let about = |action: &str| {
+            let found: Vec<_> =
+                all.iter().filter(|s| s["Action"].as_array().unwrap().contains(&json!(action))).collect();
+            assert_eq!(found.len(), 1, "{action}");
+            found[0]["Resource"].clone()
+        };
+        assert_eq!(about("iam:CreateRole"), json!(["arn:aws:iam::123456789012:role/team/App"]));
+        assert_eq!(about("iam:DeleteRole"), json!(["arn:aws:iam::123456789012:role/team/App"]));
+        let cluster = json!("arn:aws:rds:us-east-1:123456789012:cluster:app");
+        assert!(about("rds:CreateDBCluster").as_array().unwrap().contains(&cluster));
+        assert!(about("rds:CreateDBInstance").as_array().unwrap().contains(&cluster), "through the reference");
+        assert_eq!(about("iam:CreateServiceLinkedRole"), "*", "not about the database");
+        assert!(size(&policy) < LARGEST);
+    }
+
+    #[test]
+    fn partitions_follow_from_the_region() {
+        let target = |region: &str| AwsTarget {
+            region: region.into(),
+            account: "123456789012".into(),
+            profile: None,
+            assume_role: None,
+            endpoint_url: None,
+        };
+        for (region, arn) in [
+            ("us-east-1", "arn:aws:x:us-east-1:123456789012"),
+            ("cn-north-1", "arn:aws-cn:x:cn-north-1:123456789012"),
+            ("us-gov-west-1", "arn:aws-us-gov:x:us-gov-west-1:123456789012"),
+        ] {
+            assert_eq!(filled("arn:{partition}:x:{region}:{account}", &target(region)), arn);
+        }
+    }
 }

@@ -70,11 +70,11 @@ pub struct Facts {
     /// IAM actions needed beyond the calls themselves, to undo it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub extra_undo_actions: Vec<Cow<'static, str>>,
-    /// The ARN of what it makes, for a policy of least privilege, with `{partition}`, `{region}` and
-    /// `{account}` left open: `arn:{partition}:iam::{account}:role/App`. None where it is not known
-    /// before it is made.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub arn: Option<String>,
+    /// The ARNs of what its writing calls are about, for a policy of least privilege, with
+    /// `{partition}`, `{region}` and `{account}` left open: `arn:{partition}:iam::{account}:role/App`.
+    /// None where they are not known before it is made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arns: Vec<String>,
 }
 
 impl Facts {
@@ -95,7 +95,7 @@ impl Facts {
             rolls_back: Vec::new(),
             extra_actions: Vec::new(),
             extra_undo_actions: Vec::new(),
-            arn: None,
+            arns: Vec::new(),
         }
     }
 }

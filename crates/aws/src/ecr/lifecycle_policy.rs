@@ -198,7 +198,7 @@ impl Operation for LifecyclePolicy {
             unique: true,
             // Where there was a policy before, it is put back instead.
             extra_undo_actions: vec!["ecr:PutLifecyclePolicy".into()],
-            arn: Some(repository::arn(&params.repository_name)),
+            arns: vec![repository::arn(&params.repository_name)],
             ..calls.into_facts()
         }
     }

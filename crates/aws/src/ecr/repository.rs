@@ -277,7 +277,7 @@ impl Operation for Repository {
             rolls_back: vec!["ecr:DeleteRepository"],
             besides: &["ecr:TagResource"],
         };
-        let mut facts = Facts { unique: true, arn: Some(arn(&params.repository_name)), ..calls.into_facts() };
+        let mut facts = Facts { unique: true, arns: vec![arn(&params.repository_name)], ..calls.into_facts() };
         let encryption = params.encryption_configuration.as_ref();
         if encryption.is_some_and(|e| e.encryption_type != EncryptionType::Aes256) {
             // ECR gives itself a grant on the key, and takes it back with the repository.
@@ -505,7 +505,7 @@ mod tests {
         let facts = Repository.facts(&Repository::example().unwrap());
         assert!(facts.extra_actions.contains(&"kms:CreateGrant".into()));
         assert_eq!(facts.extra_undo_actions, ["kms:RetireGrant"]);
-        assert_eq!(facts.arn.as_deref(), Some("arn:{partition}:ecr:{region}:{account}:repository/team/app"));
+        assert_eq!(facts.arns, ["arn:{partition}:ecr:{region}:{account}:repository/team/app"]);
     }
 
     #[test]

@@ -306,7 +306,7 @@ impl Operation for Cluster {
             unique: true,
             create_deadline: CREATE_DEADLINE,
             residue: vec!["ECS may list the cluster as INACTIVE for a while".to_owned()],
-            arn: Some(format!("arn:{{partition}}:ecs:{{region}}:{{account}}:cluster/{}", params.cluster_name)),
+            arns: vec![format!("arn:{{partition}}:ecs:{{region}}:{{account}}:cluster/{}", params.cluster_name)],
             ..calls.into_facts()
         }
     }
@@ -547,7 +547,7 @@ mod tests {
     #[test]
     fn facts_name_what_is_made() {
         let facts = Cluster.facts(&plain());
-        assert_eq!(facts.arn.as_deref(), Some("arn:{partition}:ecs:{region}:{account}:cluster/app"));
+        assert_eq!(facts.arns, ["arn:{partition}:ecs:{region}:{account}:cluster/app"]);
         assert!(facts.unique && facts.settles.is_empty());
         assert_eq!(facts.extra_actions, ["ecs:TagResource", "iam:CreateServiceLinkedRole"]);
     }

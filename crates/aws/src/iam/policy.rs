@@ -131,7 +131,7 @@ impl Operation for Policy {
         };
         let path = params.path.as_deref().unwrap_or("/");
         let arn = format!("arn:{{partition}}:iam::{{account}}:policy{path}{}", params.policy_name);
-        Facts { unique: true, arn: Some(arn), ..calls.into_facts() }
+        Facts { unique: true, arns: vec![arn], ..calls.into_facts() }
     }
 
     fn example() -> Option<Params> {
@@ -303,7 +303,7 @@ mod tests {
         let fields: Vec<_> = errors.iter().map(|e| e.path.join(".")).collect();
         assert_eq!(fields, ["policy_name", "policy_document", "description", "path", "tags.aws:x"]);
         let facts = Policy.facts(&params());
-        assert_eq!(facts.arn.as_deref(), Some("arn:{partition}:iam::{account}:policy/app/app-read"));
+        assert_eq!(facts.arns, ["arn:{partition}:iam::{account}:policy/app/app-read"]);
         assert!(facts.unique && facts.extra_actions == ["iam:TagPolicy"]);
     }
 

@@ -130,7 +130,7 @@ impl Operation for Role {
         };
         let path = params.path.as_deref().unwrap_or("/");
         let arn = format!("arn:{{partition}}:iam::{{account}}:role{path}{}", params.role_name);
-        Facts { unique: true, arn: Some(arn), ..calls.into_facts() }
+        Facts { unique: true, arns: vec![arn], ..calls.into_facts() }
     }
 
     fn example() -> Option<Params> {
@@ -356,8 +356,8 @@ mod tests {
     #[test]
     fn its_arn_is_known_before_it_is_made() {
         let facts = Role.facts(&Role::example().unwrap());
-        assert_eq!(facts.arn.as_deref(), Some("arn:{partition}:iam::{account}:role/app/app-task"));
-        assert_eq!(Role.facts(&params()).arn.as_deref(), Some("arn:{partition}:iam::{account}:role/app-task"));
+        assert_eq!(facts.arns, ["arn:{partition}:iam::{account}:role/app/app-task"]);
+        assert_eq!(Role.facts(&params()).arns, ["arn:{partition}:iam::{account}:role/app-task"]);
         assert!(facts.unique && facts.extra_actions == ["iam:TagRole"]);
     }
 

@@ -139,7 +139,7 @@ impl Operation for RoleInlinePolicy {
         Facts {
             proof: ProofKind::ByFind,
             unique: true,
-            arn: Some(arn),
+            arns: vec![arn],
             extra_undo_actions: vec!["iam:PutRolePolicy".into()],
             ..calls.into_facts()
         }

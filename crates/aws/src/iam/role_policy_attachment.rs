@@ -91,7 +91,7 @@ impl Operation for RolePolicyAttachment {
         };
         // A role's ARN has its path, which its name does not tell.
         let arn = format!("arn:{{partition}}:iam::{{account}}:role/*{}", params.role_name);
-        Facts { proof: ProofKind::ByFind, unique: true, arn: Some(arn), ..calls.into_facts() }
+        Facts { proof: ProofKind::ByFind, unique: true, arns: vec![arn], ..calls.into_facts() }
     }
 
     fn example() -> Option<Params> {
@@ -223,7 +223,7 @@ mod tests {
     fn the_proof_is_for_find_to_say() {
         let facts = RolePolicyAttachment.facts(&params());
         assert!(facts.proof == ProofKind::ByFind && facts.unique);
-        assert_eq!(facts.arn.as_deref(), Some("arn:{partition}:iam::{account}:role/*app-task"));
+        assert_eq!(facts.arns, ["arn:{partition}:iam::{account}:role/*app-task"]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -78,7 +78,7 @@ impl Operation for Alias {
             besides: &[],
         };
         let arn = format!("arn:{{partition}}:kms:{{region}}:{{account}}:{}", params.alias_name);
-        Facts { proof: ProofKind::ByFind, unique: true, arn: Some(arn), ..calls.into_facts() }
+        Facts { proof: ProofKind::ByFind, unique: true, arns: vec![arn], ..calls.into_facts() }
     }
 
     fn example() -> Option<Params> {
@@ -227,7 +227,7 @@ mod tests {
             assert_eq!(fields, want, "{name} {key}");
         }
         let facts = Alias.facts(&params());
-        assert_eq!(facts.arn.as_deref(), Some("arn:{partition}:kms:{region}:{account}:alias/app"));
+        assert_eq!(facts.arns, ["arn:{partition}:kms:{region}:{account}:alias/app"]);
         assert!(facts.proof == ProofKind::ByFind && facts.unique);
     }
 

@@ -160,10 +160,12 @@ impl Operation for LogGroup {
             rolls_back: vec!["logs:DeleteLogGroup"],
             besides: &["logs:TagResource"],
         };
+        // Some actions are about the group, some about what is in it.
+        let arn = format!("arn:{{partition}}:logs:{{region}}:{{account}}:log-group:{}", params.log_group_name);
         Facts {
             reversibility: Reversibility::Lossy { what: "the log events written to it".to_owned() },
             unique: true,
-            arn: Some(format!("arn:{{partition}}:logs:{{region}}:{{account}}:log-group:{}", params.log_group_name)),
+            arns: vec![format!("{arn}:*"), arn],
             ..calls.into_facts()
         }
     }

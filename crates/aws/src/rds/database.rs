@@ -187,6 +187,11 @@ pub(super) fn final_snapshot(cx: &Cx, name: &str) -> String {
     format!("{name}-final-{}-g{}", cx.run(), cx.generation())
 }
 
+/// An ARN of RDS with its place left open, for a policy. RDS lower-cases names.
+pub(super) fn arn(kind: &str, name: &str) -> String {
+    format!("arn:{{partition}}:rds:{{region}}:{{account}}:{kind}:{}", name.to_lowercase())
+}
+
 /// The final snapshot as residue, before there is a run to name.
 pub(super) fn final_snapshot_residue(what: &str, name: &str) -> String {
     format!("the final {what} snapshot `{name}-final-RUN-gGENERATION` stays until someone deletes it")

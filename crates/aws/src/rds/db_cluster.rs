@@ -45,7 +45,7 @@ pub struct Scaling {
     pub seconds_until_auto_pause: Option<i32>,
 }
 
-/// The parameters.
+/// An Aurora DB cluster: storage and endpoints, without instances.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
@@ -176,6 +176,18 @@ impl Params {
     }
 
     /// What stays when it is gone.
+    /// What the calls are about beside the cluster: what it names, and what it leaves behind.
+    fn arns(&self) -> Vec<String> {
+        let arn = |kind: &str, name: &str| database::arn(kind, name);
+        let mut arns = vec![arn("cluster", &self.name())];
+        arns.extend(self.db_subnet_group_name.iter().map(|name| arn("subgrp", name.as_str())));
+        arns.extend(self.db_cluster_parameter_group_name.iter().map(|name| arn("cluster-pg", name.as_str())));
+        if !self.skip_final_snapshot {
+            arns.push(arn("cluster-snapshot", &format!("{}-final-*", self.name())));
+        }
+        arns
+    }
+
     fn residue(&self) -> Vec<String> {
         let mut residue = Vec::new();
         if !self.skip_final_snapshot {
@@ -430,7 +442,7 @@ impl Operation for DbCluster {
             create_deadline: CREATE_DEADLINE,
             rollback_deadline: ROLLBACK_DEADLINE,
             residue: params.residue(),
-            arn: Some(format!("arn:{{partition}}:rds:{{region}}:{{account}}:cluster:{}", params.name())),
+            arns: params.arns(),
             ..calls.into_facts()
         };
         if params.kms_key_id.is_some() || params.master_user_secret_kms_key_id.is_some() {
@@ -693,7 +705,7 @@ mod tests {
         assert!(skipped.residue.is_empty());
         assert_eq!(skipped.rolls_back, ["rds:ModifyDBCluster", "rds:DeleteDBCluster"]);
         let arn = "arn:{partition}:rds:{region}:{account}:cluster:mistersmith-aurora";
-        assert_eq!(skipped.arn.as_deref(), Some(arn));
+        assert_eq!(skipped.arns, [arn]);
     }
 
     fn there() -> aws_sdk_rds::types::builders::DbClusterBuilder {

@@ -27,7 +27,7 @@ use crate::tags::{self, Tags};
 /// How many settings one call takes.
 const MOST_A_CALL: usize = 20;
 
-/// The parameters.
+/// A DB cluster parameter group: the settings of a family of databases.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
@@ -163,7 +163,7 @@ impl Operation for DbClusterParameterGroup {
             besides: &["rds:AddTagsToResource"],
         };
         let arn = format!("arn:{{partition}}:rds:{{region}}:{{account}}:cluster-pg:{}", params.name());
-        Facts { unique: true, arn: Some(arn), ..calls.into_facts() }
+        Facts { unique: true, arns: vec![arn], ..calls.into_facts() }
     }
 
     fn example() -> Option<Params> {

@@ -30,7 +30,7 @@ use crate::ids::{
 use crate::named::{self, Named};
 use crate::tags::{self, Tags};
 
-/// The parameters.
+/// A DB instance: a member of a cluster, or one that stands alone.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
@@ -218,6 +218,19 @@ impl Params {
     }
 
     /// What stays when it is gone.
+    /// What the calls are about beside the instance: what it names, and what it leaves behind.
+    fn arns(&self) -> Vec<String> {
+        let arn = |kind: &str, name: &str| database::arn(kind, name);
+        let mut arns = vec![arn("db", &self.name())];
+        arns.extend(self.db_cluster_identifier.iter().map(|name| arn("cluster", name.as_str())));
+        arns.extend(self.db_subnet_group_name.iter().map(|name| arn("subgrp", name.as_str())));
+        arns.extend(self.db_parameter_group_name.iter().map(|name| arn("pg", name.as_str())));
+        if self.db_cluster_identifier.is_none() && !self.skip_final_snapshot {
+            arns.push(arn("snapshot", &format!("{}-final-*", self.name())));
+        }
+        arns
+    }
+
     fn residue(&self) -> Vec<String> {
         let mut residue = Vec::new();
         if !self.skip_final_snapshot && !self.is_member() {
@@ -536,7 +549,7 @@ impl Operation for DbInstance {
             create_deadline: CREATE_DEADLINE,
             rollback_deadline: ROLLBACK_DEADLINE,
             residue: params.residue(),
-            arn: Some(format!("arn:{{partition}}:rds:{{region}}:{{account}}:db:{}", params.name())),
+            arns: params.arns(),
             ..calls.into_facts()
         };
         if params.kms_key_id.is_some() || params.master_user_secret_kms_key_id.is_some() {
@@ -861,7 +874,7 @@ mod tests {
         let member = DbInstance.facts(&member(json!({})));
         assert_eq!(member.reversibility, Reversibility::Reversible);
         assert!(member.residue.is_empty(), "its data is the cluster's");
-        assert_eq!(member.arn.as_deref(), Some("arn:{partition}:rds:{region}:{account}:db:app-1"));
+        assert_eq!(member.arns[0], "arn:{partition}:rds:{region}:{account}:db:app-1");
         let kept = DbInstance.facts(&alone(json!({"deletion_protection": true})));
         assert!(kept.residue[0].contains("`app-final-RUN-gGENERATION`"), "{:?}", kept.residue);
         assert_eq!(kept.rolls_back, ["rds:ModifyDBInstance", "rds:DeleteDBInstance"]);

@@ -27,7 +27,7 @@ use crate::tags::{self, Tags};
 /// How many subnets a group may have.
 const MOST_SUBNETS: usize = 20;
 
-/// The parameters.
+/// A DB subnet group: the subnets that a database may be in.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
@@ -168,7 +168,7 @@ impl Operation for DbSubnetGroup {
             besides: &["iam:CreateServiceLinkedRole", "rds:AddTagsToResource"],
         };
         let arn = format!("arn:{{partition}}:rds:{{region}}:{{account}}:subgrp:{}", params.name());
-        Facts { unique: true, arn: Some(arn), ..calls.into_facts() }
+        Facts { unique: true, arns: vec![arn], ..calls.into_facts() }
     }
 
     fn example() -> Option<Params> {
@@ -319,8 +319,7 @@ mod tests {
             "db_subnet_group_name": "App-DB", "db_subnet_group_description": "x", "subnet_ids": [],
         }));
         assert_eq!(upper.name(), "app-db");
-        let arn = DbSubnetGroup.facts(&upper).arn;
-        assert_eq!(arn.as_deref(), Some("arn:{partition}:rds:{region}:{account}:subgrp:app-db"));
+        assert_eq!(DbSubnetGroup.facts(&upper).arns, ["arn:{partition}:rds:{region}:{account}:subgrp:app-db"]);
     }
 
     #[test]
