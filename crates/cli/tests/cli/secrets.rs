@@ -353,7 +353,7 @@ fn a_run_goes_on_with_the_version_that_it_began_with() {
         log.contains("password from arn:aws:secretsmanager:us-east-1:123456789012:secret:db, version v0 ("),
         "{log}"
     );
-    assert_eq!(log.matches("secretsmanager GetSecretValue: 200").count(), 2, "every call is on record: {log}");
+    assert_eq!(log.matches("GetSecretValue: 200").count(), 2, "every call is on record: {log}");
 }
 
 #[test]
