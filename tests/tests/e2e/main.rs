@@ -17,6 +17,7 @@ mod lifecycle;
 mod moto;
 mod prefixes;
 mod schema;
+mod secrets;
 mod support;
 mod targets;
 mod world;
