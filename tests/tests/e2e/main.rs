@@ -18,6 +18,7 @@ mod lifecycle;
 mod moto;
 mod prefixes;
 mod schema;
+mod secrets;
 mod support;
 mod targets;
 mod world;
