@@ -27,6 +27,8 @@ pub type OnRecord = Box<dyn FnMut(&Record) + Send>;
 #[derive(Default)]
 struct Stored {
     records: Vec<Arc<Record>>,
+    /// How many records there were after each commit.
+    ends: Vec<usize>,
     epoch: u64,
     commits: usize,
     cut_off: Option<CutOff>,
@@ -89,6 +91,8 @@ impl Disk {
             stored.records.push(record.clone());
             out.push(record);
         }
+        let end = stored.records.len();
+        stored.ends.push(end);
         out
     }
 
@@ -96,6 +100,12 @@ impl Disk {
     #[must_use]
     pub fn records(&self) -> Vec<Arc<Record>> {
         self.stored().records.clone()
+    }
+
+    /// How many records there were after each commit: what a crash can leave, since a commit is atomic.
+    #[must_use]
+    pub fn commit_ends(&self) -> Vec<usize> {
+        self.stored().ends.clone()
     }
 
     /// Whether the process was cut off by [`CutOff`].

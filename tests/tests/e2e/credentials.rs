@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Operator, mistersmith};
+use crate::support::{ACCOUNT, Operator, Said, mistersmith, runbook};
 
 #[test]
 fn lost_credentials_pause_the_run_and_unwind_nothing() {
@@ -33,15 +33,33 @@ fn a_denied_delete_is_stuck_and_ends_clean_when_the_permission_is_back() {
     assert_eq!(operator.world()["total"], 0);
 }
 
+/// Acts on the sandbox as on any endpoint, with credentials of that account.
+fn as_account(operator: &Operator, account: &str, args: &[&str]) -> Said {
+    let mut command = operator.command(args);
+    command.env("AWS_ACCESS_KEY_ID", account).env("AWS_SECRET_ACCESS_KEY", "secret");
+    Said::new(command.output().expect("switchback starts"))
+}
+
 #[test]
 fn another_account_is_refused_before_the_first_effect() {
     let operator = Operator::with_sandbox();
     let before = operator.world();
-    let path = mistersmith();
+    let (path, endpoint) = (mistersmith(), operator.endpoint());
     let path = path.to_string_lossy();
-    operator
-        .run(&["apply", &path, "--sandbox", "--auto-approve", "--input", "account=999999999999"])
-        .exits(1)
-        .says("999999999999");
+    let apply = ["apply", &path, "--endpoint-url", &endpoint, "--auto-approve", "--input", "account=999999999999"];
+    as_account(&operator, ACCOUNT, &apply).exits(1).says("999999999999").says(ACCOUNT);
     assert_eq!(operator.world(), before);
+}
+
+#[test]
+fn two_accounts_mixed_up_are_refused_before_the_first_effect() {
+    let operator = Operator::with_sandbox();
+    let before = operator.world();
+    let text = "runbook: two\nversion: 1\ntarget:\n  aws: { region: us-east-1, account: \"123456789012\" }\n  aws.other: { region: us-east-1, account: \"999999999999\" }\nphases:\n  - name: only\n    steps:\n      - id: here\n        op: aws.ec2.vpc\n        with: { cidr_block: 10.0.0.0/16 }\n      - id: there\n        op: aws.ec2.vpc\n        provider: aws.other\n        with: { cidr_block: 10.1.0.0/16 }\n";
+    let path = runbook(operator.state.path(), text);
+    let (path, endpoint) = (path.to_string_lossy(), operator.endpoint());
+    // The same credentials for both: right for one, wrong for the other.
+    let apply = ["apply", &path, "--endpoint-url", &endpoint, "--auto-approve"];
+    as_account(&operator, ACCOUNT, &apply).exits(1).says("aws.other");
+    assert_eq!(operator.world(), before, "not even in the account that was right");
 }

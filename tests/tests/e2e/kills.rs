@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::support::{Operator, mistersmith, pause};
 
 /// Processes killed by each of the four tests.
-const KILLS: u64 = 12;
+const KILLS: u64 = 25;
 /// Attempts to kill: some processes end before their time has come.
 const ATTEMPTS: u64 = 3 * KILLS;
 

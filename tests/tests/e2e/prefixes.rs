@@ -1,4 +1,4 @@
-//! The journal of the real runbook, cut off after every record: resume and unwind; inside an
+//! The journal of the real runbook, cut off after every commit: resume and unwind; inside an
 //! unfinished unwind: unwind, and resume is refused. Also in its second generation.
 
 use std::sync::{Arc, Mutex};
@@ -42,7 +42,7 @@ fn every_prefix(commands: &[Command]) {
             assert!(matches!(end, End::Outcome(Outcome::Completed)), "{end:?}");
             fresh.world().await
         };
-        for n in 2..=records.len() {
+        for n in filmed.disk.commit_ends().into_iter().filter(|n| *n >= 2) {
             for goal in [Goal::Completed, Goal::Unwound] {
                 let cut = Rig { disk: Disk::with_records(lab_run(), &records[..n]), ..filmed.clone() };
                 cloud.sandbox.restore(&film[n - 1]).await;

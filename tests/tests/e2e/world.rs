@@ -25,6 +25,12 @@ pub fn nameless(world: &Value) -> Value {
                 tags.remove("switchback:run");
                 tags.remove("switchback:generation");
             }
+            // Which address an interface gets depends on which of them came first.
+            if r["kind"] == "network-interface"
+                && let Some(attributes) = r["attributes"].as_object_mut()
+            {
+                attributes.remove("address");
+            }
             rename(&mut r, &names);
             r
         })

@@ -20,14 +20,12 @@ use switchback_model::facts::Facts;
 use switchback_model::record::Proof;
 use switchback_model::{OpError, OpResult};
 
-use super::{Absent, Calls, client, elastic_ip, resource, tags};
+use super::{Absent, Calls, POLL, client, elastic_ip, resource, tags};
 use crate::errors::{Call, op_error};
 use crate::ids::{AllocationId, NatGatewayId, NetworkInterfaceId, SubnetId, VpcId};
 
 /// It takes one to a few minutes.
 const DEADLINE: Duration = Duration::from_secs(15 * 60);
-/// The first pause between two looks.
-const POLL: Duration = Duration::from_secs(1);
 
 /// Whether what is behind it reaches the internet, or other private networks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -20,14 +20,12 @@ use switchback_model::facts::Facts;
 use switchback_model::record::Proof;
 use switchback_model::{OpError, OpResult};
 
-use super::{Absent, Calls, client, resource, tags};
+use super::{Absent, Calls, POLL, client, resource, tags};
 use crate::errors::{Call, item_error, op_error};
 use crate::ids::{NetworkInterfaceId, RouteTableId, SecurityGroupId, SubnetId, VpcEndpointId, VpcId};
 
 /// An interface endpoint takes one to some minutes.
 const DEADLINE: Duration = Duration::from_secs(15 * 60);
-/// The first pause between two looks.
-const POLL: Duration = Duration::from_secs(1);
 /// AWS's limit on a policy, in characters.
 const LONGEST_POLICY: usize = 20_480;
 

@@ -33,8 +33,6 @@ use crate::errors::{Call, is_not_found, op_error};
 use crate::named::{self, Named};
 use crate::tags;
 
-/// The first pause between two looks at a database: it takes minutes to be made and to be deleted.
-pub(super) const POLL: Duration = Duration::from_secs(5);
 /// How long `create`, `settle` and `verify` may take together. A cluster takes minutes, a Multi-AZ instance up to
 /// half an hour.
 pub(super) const CREATE_DEADLINE: Duration = Duration::from_secs(60 * 60);
@@ -222,7 +220,7 @@ pub(super) async fn roll_back<D: Database>(cx: &Cx, name: &str, resource_id: &st
             there => Some(there),
         })
     };
-    let Some(mut db) = cx.wait_for(&doing, POLL, look).await? else { return Ok(Undo::Nothing) };
+    let Some(mut db) = cx.wait_for(&doing, named::POLL, look).await? else { return Ok(Undo::Nothing) };
     if db.status() != DELETING {
         refuse_foreign_dependants(cx, name, &db).await?;
         if db.is_protected() {
@@ -242,7 +240,7 @@ pub(super) async fn roll_back<D: Database>(cx: &Cx, name: &str, resource_id: &st
     if db.status() != DELETING && !delete(cx, name, &db, end).await? {
         return Ok(Undo::Nothing);
     }
-    named::wait_until_gone::<D>(cx, name, POLL).await?;
+    named::wait_until_gone::<D>(cx, name, named::POLL).await?;
     Ok(Undo::Done)
 }
 
@@ -335,7 +333,7 @@ async fn await_own_snapshot<D: Database>(cx: &Cx, name: &str, db: &D, id: &str) 
         }
         Ok((there.status == "available").then_some(()))
     };
-    cx.wait_for(&format!("waiting until the final snapshot `{id}` is complete"), POLL, look).await
+    cx.wait_for(&format!("waiting until the final snapshot `{id}` is complete"), named::POLL, look).await
 }
 
 #[cfg(test)]

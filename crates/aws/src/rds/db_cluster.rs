@@ -16,7 +16,7 @@ use switchback_engine::{Cx, Expect, Found, Operation, Undo, Verdict};
 use switchback_model::facts::{Facts, Reversibility};
 use switchback_model::{OpResult, SecretRef};
 
-use super::database::{self, CREATE_DEADLINE, Database, Ending, POLL, ROLLBACK_DEADLINE, Snapshot, compare_if};
+use super::database::{self, CREATE_DEADLINE, Database, Ending, ROLLBACK_DEADLINE, Snapshot, compare_if};
 use super::{
     checks, client, db_cluster_parameter_group, db_subnet_group, nameless, read_tags, security_groups, tag_list,
     unless_gone, without_secret,
@@ -593,7 +593,7 @@ impl Operation for DbCluster {
     async fn settle(&self, cx: &Cx, params: &Params, _before: &Absent, _out: &Output) -> OpResult<Output> {
         let name = params.name();
         named::ours_there::<Cluster>(cx, &name).await?;
-        named::wait_until::<Cluster, _>(cx, &name, "available", POLL, |cluster| {
+        named::wait_until::<Cluster, _>(cx, &name, "available", named::POLL, |cluster| {
             let now = output(&cluster.described);
             let managed = params.manage_master_user_password == Some(true);
             let complete = !now.endpoint.is_empty() && (!managed || now.master_user_secret_arn.is_some());

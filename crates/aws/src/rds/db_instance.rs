@@ -16,7 +16,7 @@ use switchback_engine::{Cx, Expect, Found, Operation, Undo, Verdict};
 use switchback_model::facts::{Facts, Reversibility};
 use switchback_model::{OpResult, SecretRef};
 
-use super::database::{self, CREATE_DEADLINE, Database, Ending, POLL, ROLLBACK_DEADLINE, Snapshot, compare_if};
+use super::database::{self, CREATE_DEADLINE, Database, Ending, ROLLBACK_DEADLINE, Snapshot, compare_if};
 use super::{
     checks, client, db_cluster, db_subnet_group, nameless, read_tags, security_groups, tag_list, unless_gone,
     without_secret,
@@ -720,7 +720,7 @@ impl Operation for DbInstance {
     async fn settle(&self, cx: &Cx, params: &Params, _before: &Absent, _out: &Output) -> OpResult<Output> {
         let name = params.name();
         named::ours_there::<Instance>(cx, &name).await?;
-        named::wait_until::<Instance, _>(cx, &name, "available", POLL, |instance| {
+        named::wait_until::<Instance, _>(cx, &name, "available", named::POLL, |instance| {
             let now = output(&instance.described);
             let secret = !params.manages_password() || now.master_user_secret_arn.is_some();
             let complete = secret && !now.endpoint.is_empty();
