@@ -2,6 +2,7 @@
 //! journal.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use switchback_engine::Cx;
 use switchback_engine::cx::{CxSink, Fence, RunCx};
@@ -14,6 +15,9 @@ use switchback_report::plan::PreflightView;
 use tokio::time::Instant;
 
 use crate::host;
+
+/// How long a look ahead may take.
+const FORESEE: Duration = Duration::from_secs(60);
 
 struct ReadOnly;
 
@@ -63,10 +67,17 @@ pub(crate) async fn look(plan: &Plan, env: &Environment) -> PreflightView {
     view
 }
 
-/// `None`: its parameters are known only later.
+/// `None`: its parameters are known only later, and nothing can be said against it yet.
 async fn capture(step: &PlanStep, env: &Environment, shared: &Arc<RunCx>) -> Option<OpResult<()>> {
-    let params = step.params.resolve(&|_| None).ok()?;
     let op = env.registry.get(&step.op)?;
+    let Ok(params) = step.params.resolve(&|_| None) else {
+        let deadline = Instant::now() + step.timeout.unwrap_or(FORESEE);
+        let cx = Cx::new(shared.clone(), step.id.clone(), Generation::FIRST, "", deadline);
+        let cx = cx.on_target(step.provider.as_deref());
+        let said = op.foresee(&cx, &step.params.known_fields()).await.err()?;
+        let is_certain = !matches!(said.class, ErrorClass::Transient | ErrorClass::Ambiguous | ErrorClass::Busy);
+        return is_certain.then_some(Err(said));
+    };
     let bound = match op.bind(&params) {
         Ok(bound) => bound,
         Err(errors) => {

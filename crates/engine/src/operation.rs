@@ -11,7 +11,7 @@ use std::pin::Pin;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use switchback_model::facts::Facts;
 use switchback_model::record::{Comparison, Json, Proof};
 use switchback_model::{OpError, OpResult};
@@ -67,6 +67,17 @@ pub trait Operation: Send + Sync + 'static {
     /// Read-only. Preconditions, and what is there now. A thing of this identity that is there
     /// already and that this operation would have to share is an error of class `Foreign`.
     fn capture(&self, cx: &Cx, params: &Self::Params) -> impl Future<Output = OpResult<Self::Before>> + Send;
+
+    /// Read-only. What can be said in the preflight against a use whose parameters are not all known
+    /// yet: a name that is taken, a version that there is not. `known` has those that are known, and
+    /// lacks those that refer to a step that has not run; `capture` comes right before `create`.
+    ///
+    /// # Errors
+    /// What stands in the way, as `capture` would say it. An error of class `Transient`, `Ambiguous` or
+    /// `Busy` says nothing yet.
+    fn foresee(&self, _cx: &Cx, _known: &Map<String, Value>) -> impl Future<Output = OpResult<()>> + Send {
+        std::future::ready(Ok(()))
+    }
 
     /// Exactly the one call that gives the thing its identity. Recorded before anything else
     /// happens to it. Where the API is an upsert or addresses by value: reads again right before
@@ -239,6 +250,8 @@ pub trait DynOperation: Send + Sync {
     /// # Errors
     /// Class `Permanent` when it has not.
     fn check_output(&self, output: &Json) -> OpResult<()>;
+    /// [`Operation::foresee`].
+    fn foresee<'a>(&'a self, cx: &'a Cx, known: &'a Map<String, Value>) -> BoxFuture<'a, OpResult<()>>;
     /// The parameters in this operation's form, checked and ready to be used many times.
     ///
     /// # Errors
@@ -321,6 +334,10 @@ impl<O: Operation> DynOperation for Erased<O> {
 
     fn check_output(&self, output: &Json) -> OpResult<()> {
         parse::<O::Output>(O::KIND, "output", output).map(|_| ())
+    }
+
+    fn foresee<'a>(&'a self, cx: &'a Cx, known: &'a Map<String, Value>) -> BoxFuture<'a, OpResult<()>> {
+        Box::pin(self.0.foresee(cx, known))
     }
 
     fn bind(&self, params: &Value) -> Result<Box<dyn BoundOperation>, Vec<ParamError>> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::facts::millis;
@@ -355,6 +355,15 @@ impl Template {
                     .collect::<Result<_, UnresolvedRef>>()?,
             ),
         })
+    }
+
+    /// The fields of an object that are complete as they stand, with secrets by what is known of them
+    /// before there is a run.
+    #[must_use]
+    pub fn known_fields(&self) -> Map<String, Value> {
+        let Self::Map(fields) = self else { return Map::new() };
+        let known = fields.iter().filter(|(_, template)| template.is_known());
+        known.filter_map(|(name, template)| Some((name.clone(), template.resolve(&|_| None).ok()?))).collect()
     }
 
     /// Every reference in it.

@@ -63,3 +63,37 @@ fn two_accounts_mixed_up_are_refused_before_the_first_effect() {
     as_account(&operator, ACCOUNT, &apply).exits(1).says("aws.other");
     assert_eq!(operator.world(), before, "not even in the account that was right");
 }
+
+#[test]
+fn an_expired_sso_session_is_named_with_the_command_that_begins_one() {
+    let operator = Operator::with_sandbox();
+    let before = operator.world();
+    let home = operator.state.path().join(".aws");
+    std::fs::create_dir_all(home.join("sso/cache")).unwrap();
+    let profile = "[profile prod]\nregion = us-east-1\nsso_start_url = https://example.awsapps.com/start\nsso_region = us-east-1\nsso_account_id = 123456789012\nsso_role_name = Operator\n";
+    std::fs::write(home.join("config"), profile).unwrap();
+    // The name of the file is the SHA-1 of the start URL.
+    let token = r#"{"startUrl":"https://example.awsapps.com/start","region":"us-east-1","accessToken":"over","expiresAt":"2020-01-01T00:00:00Z"}"#;
+    std::fs::write(home.join("sso/cache/e8be5486177c5b5392bd9aa76563515b29358e6e.json"), token).unwrap();
+    let text = "runbook: sso\nversion: 1\ntarget:\n  aws: { region: us-east-1, account: \"123456789012\", profile: prod }\nphases:\n  - name: only\n    steps:\n      - id: vpc\n        op: aws.ec2.vpc\n        with: { cidr_block: 10.0.0.0/16 }\n";
+    let path = runbook(operator.state.path(), text);
+    let said =
+        operator.run(&["apply", &path.to_string_lossy(), "--endpoint-url", &operator.endpoint(), "--auto-approve"]);
+    assert!([1, 4].contains(&said.code), "{said:?}");
+    said.says("aws sso login --profile prod");
+    assert_eq!(operator.world(), before);
+}
+
+#[test]
+fn a_database_that_may_not_be_deleted_is_stuck_and_ends_clean_when_the_permission_is_back() {
+    let operator = Operator::with_sandbox();
+    operator.apply(&mistersmith()).exits(0);
+    operator.faults(&json!({ "faults": [{ "action": "DeleteDBCluster", "times": 0, "effect": { "kind": "deny" } }] }));
+    operator.run(&["unwind", "--all", "--auto-approve"]).exits(5).says("rds:DeleteDBCluster");
+    let world = operator.world();
+    assert_eq!(world["counts"]["db-cluster"], 1);
+    assert_eq!(world["counts"]["vpc"], 1, "what it is in stays");
+    operator.admin("DELETE", "faults", "");
+    operator.run(&["unwind", "--all", "--auto-approve"]).exits(0);
+    assert_eq!(operator.world()["total"], 0);
+}

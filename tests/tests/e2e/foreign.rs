@@ -1,7 +1,7 @@
 //! What this run did not make: refused in the preflight, and still there after an unwind.
 
 use crate::colleague;
-use crate::support::{Operator, block_on, runbook};
+use crate::support::{Operator, block_on, mistersmith, runbook};
 
 fn one_step(vpc: &str, step: &str) -> String {
     format!(
@@ -199,4 +199,41 @@ fn an_alias_of_the_same_name() {
         "      - id: a\n        op: aws.kms.alias\n        with: {{ alias_name: alias/app, target_key_id: {key} }}\n"
     );
     is_refused(&operator, &step, "alias/app");
+}
+
+#[test]
+fn what_the_whole_phase_would_meet_is_met_before_its_first_effect() {
+    let operator = Operator::with_sandbox();
+    let rds = colleague::rds(&operator.endpoint());
+    block_on(async {
+        let subnets = their_subnets(&operator).await;
+        let group = rds.create_db_subnet_group().db_subnet_group_name("mistersmith-aurora-subnet-group");
+        group.db_subnet_group_description("theirs").set_subnet_ids(Some(subnets)).send().await.unwrap();
+        let cluster = rds.create_db_cluster().db_cluster_identifier("mistersmith-aurora-cluster");
+        let cluster =
+            cluster.engine("aurora-postgresql").master_username("postgres").master_user_password("their-own-word");
+        cluster.db_subnet_group_name("mistersmith-aurora-subnet-group").send().await.unwrap();
+    });
+    let before = operator.world();
+    // Their parameters are known only when the network stands; their names are known now.
+    let said = operator.apply(&mistersmith()).exits(1);
+    said.says("mistersmith-aurora-cluster").says("no effect");
+    assert_eq!(operator.world(), before);
+    let plan = operator.run(&["plan", &mistersmith().to_string_lossy(), "--sandbox"]).exits(1);
+    plan.says("mistersmith-aurora-subnet-group");
+}
+
+#[test]
+fn an_engine_version_that_there_is_not_is_refused_with_those_that_there_are() {
+    let operator = Operator::with_sandbox();
+    let before = operator.world();
+    let path = mistersmith();
+    let path = path.to_string_lossy();
+    let input = "aurora_engine_version=15.999";
+    operator
+        .run(&["apply", &path, "--sandbox", "--auto-approve", "--input", input])
+        .exits(1)
+        .says("15.999")
+        .says("15.4");
+    assert_eq!(operator.world(), before);
 }

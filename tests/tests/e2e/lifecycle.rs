@@ -2,10 +2,13 @@
 //! itself.
 
 use std::collections::BTreeMap;
+use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::Instant;
 
-use crate::support::{Operator, mistersmith, runbook};
+use crate::support::{Operator, mistersmith, pause, runbook};
 
 #[test]
 fn forward_verified_and_back_to_nothing() {
@@ -113,4 +116,63 @@ fn every_call_is_on_record() {
     let seen: BTreeMap<String, u64> = serde_json::from_value(seen["counts"].clone()).unwrap();
     assert!(seen["CreateVpc"] == 1 && seen["DescribeTags"] > 0, "{seen:?}");
     assert_eq!(recorded, seen, "the journal has what the cloud has seen, no more and no less");
+}
+
+const SLOW: &str = r#"
+runbook: slow
+version: 1
+target:
+  aws: { region: us-east-1, account: "123456789012" }
+inputs:
+  db_password: { type: secret }
+phases:
+  - name: only
+    steps:
+      - id: vpc
+        op: aws.ec2.vpc
+        with: { cidr_block: 10.0.0.0/16 }
+      - id: subnet
+        op: aws.ec2.subnet
+        for_each: { 1a: 10.0.1.0/24, 1b: 10.0.2.0/24 }
+        with: { vpc_id: "${vpc.vpc_id}", cidr_block: "${each.value}", availability_zone: "us-east-${each.key}" }
+      - id: subnets
+        op: aws.rds.db_subnet_group
+        with: { db_subnet_group_name: app, db_subnet_group_description: x, subnet_ids: "${subnet[*].subnet_id}" }
+      - id: cluster
+        op: aws.rds.db_cluster
+        timeout: 1s
+        with:
+          db_cluster_identifier: app
+          engine: aurora-postgresql
+          master_username: postgres
+          master_user_password: "${inputs.db_password}"
+          db_subnet_group_name: "${subnets.db_subnet_group_name}"
+          skip_final_snapshot: true
+"#;
+
+#[test]
+fn a_deadline_that_is_reached_while_a_database_is_being_made_unwinds_and_waits_for_it() {
+    let operator = Operator::with_slow_sandbox(3000);
+    let path = runbook(operator.state.path(), SLOW);
+    operator.apply(&path).exits(3).says("the deadline was reached while waiting until DB cluster `app` is available");
+    assert_eq!(operator.world()["total"], 0, "it could be deleted only when it had been made");
+}
+
+#[test]
+fn a_wait_goes_on_after_a_kill() {
+    let operator = Operator::with_slow_sandbox(2000);
+    let path = runbook(operator.state.path(), &SLOW.replace("        timeout: 1s\n", ""));
+    let args = ["apply", &path.to_string_lossy(), "--sandbox", "--auto-approve"];
+    let mut child = operator.command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let start = Instant::now();
+    while operator.world()["counts"]["db-cluster"] != 1 {
+        assert!(start.elapsed() < Duration::from_secs(60), "the cluster is not made");
+        pause(20);
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    operator.run(&["resume"]).exits(0);
+    assert_eq!(operator.world()["counts"]["db-cluster"], 1, "not a second one");
+    operator.run(&["unwind", "--all", "--auto-approve"]).exits(0);
+    assert_eq!(operator.world()["total"], 0);
 }

@@ -93,9 +93,20 @@ impl Operator {
 
     /// With a sandbox that runs.
     pub fn with_sandbox() -> Self {
+        Self::with_sandbox_that(&[])
+    }
+
+    /// With a sandbox in which databases and gateways take that long to be made and to be deleted.
+    pub fn with_slow_sandbox(ms: u64) -> Self {
+        Self::with_sandbox_that(&["--slow-ms", &ms.to_string()])
+    }
+
+    fn with_sandbox_that(is: &[&str]) -> Self {
         let mut operator = Self::alone();
         let child = Command::new(binary("switchback-sandbox"))
-            .args(["serve", "--settle-ms", "10", "--quiet-ms", "150", "--state"])
+            .args(["serve", "--settle-ms", "10", "--quiet-ms", "150"])
+            .args(is)
+            .arg("--state")
             .arg(operator.state.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -32,11 +32,24 @@ pub fn nameless(world: &Value) -> Value {
                 attributes.remove("address");
             }
             rename(&mut r, &names);
+            sort(&mut r["attributes"]);
             r
         })
         .collect();
     out.sort_by_key(ToString::to_string);
     Value::Array(out)
+}
+
+/// Lists are in the order of ids, which says nothing once the ids are replaced.
+fn sort(value: &mut Value) {
+    match value {
+        Value::Array(items) => {
+            items.iter_mut().for_each(sort);
+            items.sort_by_key(ToString::to_string);
+        }
+        Value::Object(map) => map.values_mut().for_each(sort),
+        _ => {}
+    }
 }
 
 fn text(r: &Value, field: &str) -> String {

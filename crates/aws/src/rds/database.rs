@@ -24,7 +24,7 @@ use std::time::Duration;
 use aws_sdk_rds::types::DbEngineVersion;
 use serde_json::{Value, json};
 use switchback_engine::{Cx, Undo, Verdict};
-use switchback_model::{OpError, OpResult};
+use switchback_model::{ErrorClass, OpError, OpResult};
 
 use super::client;
 use super::db_instance::Instance;
@@ -83,14 +83,17 @@ pub(super) fn compared_version<'a>(engine: &str, wanted: &'a str, there: &'a str
     if major(engine, wanted) == major(engine, there) { wanted } else { there }
 }
 
-/// Refuses an engine version that the region does not have, and says which there are near it.
+/// Refuses an engine version that the region does not have, and says which there are near it. Where the list
+/// cannot be read, the create call says it.
 ///
 /// # Errors
 /// Class `Permanent` when there is no such version.
 pub(super) async fn check_engine(cx: &Cx, engine: &str, version: Option<&str>) -> OpResult<()> {
     let Some(version) = version else { return Ok(()) };
-    if !versions(cx, engine, Some(version)).await?.is_empty() {
-        return Ok(());
+    match versions(cx, engine, Some(version)).await {
+        Ok(found) if found.is_empty() => {}
+        Err(e) if e.class != ErrorClass::Transient => return Err(e),
+        _ => return Ok(()),
     }
     let there = near(engine, version, &versions(cx, engine, None).await?);
     let region = cx.get::<AwsContext>()?.region();

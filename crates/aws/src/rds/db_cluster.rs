@@ -10,7 +10,7 @@ use aws_sdk_rds::types::{DbCluster as Described, DbClusterMember, ServerlessV2Sc
 use schemars::JsonSchema;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use switchback_engine::operation::ParamError;
 use switchback_engine::{Cx, Expect, Found, Operation, Undo, Verdict};
 use switchback_model::facts::{Facts, Reversibility};
@@ -530,6 +530,17 @@ impl Operation for DbCluster {
     async fn capture(&self, cx: &Cx, params: &Params) -> OpResult<Absent> {
         database::check_engine(cx, &params.engine, params.engine_version.as_deref()).await?;
         named::capture::<Cluster>(cx, &params.name()).await
+    }
+
+    async fn foresee(&self, cx: &Cx, known: &Map<String, Value>) -> OpResult<()> {
+        let text = |field: &str| known.get(field).and_then(Value::as_str);
+        if let Some(engine) = text("engine") {
+            database::check_engine(cx, engine, text("engine_version")).await?;
+        }
+        match text("db_cluster_identifier") {
+            Some(name) => named::capture::<Cluster>(cx, &name.to_ascii_lowercase()).await.map(|_| ()),
+            None => Ok(()),
+        }
     }
 
     /// The groups may be steps of the same run that are named and not referred to, so they are looked for here

@@ -9,7 +9,7 @@ use aws_sdk_ec2::types::{Filter, Subnet as Ec2Subnet};
 use aws_sdk_rds::types::{DbSubnetGroup as Described, Subnet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use switchback_engine::operation::ParamError;
 use switchback_engine::{Cx, Expect, Found, Operation, Undo, Verdict};
 use switchback_model::facts::Facts;
@@ -212,6 +212,13 @@ impl Operation for DbSubnetGroup {
     async fn capture(&self, cx: &Cx, params: &Params) -> OpResult<Absent> {
         check_subnets(cx, params).await?;
         named::capture::<Group>(cx, &params.name()).await
+    }
+
+    async fn foresee(&self, cx: &Cx, known: &Map<String, Value>) -> OpResult<()> {
+        match known.get("db_subnet_group_name").and_then(Value::as_str) {
+            Some(name) => named::capture::<Group>(cx, &name.to_ascii_lowercase()).await.map(|_| ()),
+            None => Ok(()),
+        }
     }
 
     async fn create(&self, cx: &Cx, params: &Params, _before: &Absent) -> OpResult<Output> {

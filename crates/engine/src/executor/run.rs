@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::Stream;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{Stream, StreamExt};
 use switchback_model::event::{EventKind, Outcome};
 use switchback_model::facts::Reversibility;
 use switchback_model::plan::OnFailure;
@@ -26,6 +26,7 @@ use super::schedule::Schedule;
 use super::shared::Shared;
 use super::step::{Halt, StepRun};
 use super::{ExecError, Setup};
+use crate::cx::Cx;
 use crate::history::Ended;
 use crate::journal::Journal;
 use crate::operation::{BoxFuture, Found};
@@ -39,6 +40,8 @@ struct Runner {
 
 /// Records that are committed together at most: bounds the memory of a run of many steps.
 const MAX_BATCH: usize = 8192;
+/// How long a look ahead may take.
+const FORESEE: Duration = Duration::from_secs(60);
 
 type StepEnd = (usize, Result<(), Halt>);
 type StepFuture = BoxFuture<'static, StepEnd>;
@@ -195,6 +198,7 @@ impl Runner {
                     Some((_, Err(Halt::Illegal(e)))) => return Err(ExecError::Illegal(e)),
                 }
             }
+            reasons.extend(self.foresee().await?);
             if reasons.is_empty() && (rested || next.next().is_some()) {
                 return self.pause(None, &OpError::permanent("stopped by the operator")).map(Some);
             }
@@ -220,6 +224,31 @@ impl Runner {
         reasons.sort_by_key(|(step, _)| step.as_ref().and_then(|s| self.shared.history().index_of(s)));
         self.shared.record_run(Refused { reasons: reasons.clone() }.into())?;
         self.end(Outcome::Refused { reasons }).map(Some)
+    }
+
+    /// What can be said already against steps whose parameters are not all known. Nothing is recorded
+    /// of them but their calls: they are captured right before their creates.
+    async fn foresee(&mut self) -> Result<Vec<(Option<StepId>, OpError)>, ExecError> {
+        let shared = self.shared.clone();
+        let later = |i: &usize| !shared.plan.steps[*i].params.is_known() && shared.status(*i).state.is_untouched();
+        let looks = (0..shared.plan.steps.len()).filter(later).map(|i| {
+            let shared = &self.shared;
+            async move {
+                let step = &shared.plan.steps[i];
+                let op = shared.env.registry.get(&step.op)?;
+                let generation = shared.status(i).generation;
+                let deadline = Instant::now() + FORESEE;
+                let cx = Cx::new(shared.run_cx.clone(), step.id.clone(), generation, "", deadline)
+                    .on_target(step.provider.as_deref());
+                let said = op.foresee(&cx, &step.params.known_fields()).await.err()?;
+                let is_certain =
+                    !matches!(said.class, ErrorClass::Transient | ErrorClass::Ambiguous | ErrorClass::Busy);
+                is_certain.then(|| (Some(step.id.clone()), shared.env.secrets.hide_in(said)))
+            }
+        });
+        let found: Vec<_> = futures_util::stream::iter(looks).buffer_unordered(self.width()).collect().await;
+        self.shared.commit(self.journal.as_mut())?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     fn width(&self) -> usize {

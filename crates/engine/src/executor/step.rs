@@ -98,7 +98,13 @@ impl StepRun {
         let params = Json::new(&params).map_err(|e| OpError::permanent(e.to_string()))?;
         let facts = bound.facts();
         let generation = if opens_next { status.generation.next() } else { status.generation };
-        let time = step.timeout.unwrap_or(if forward { facts.create_deadline } else { facts.rollback_deadline });
+        // A step that is given little time to be made is not given little time to be undone.
+        let time = match step.timeout {
+            Some(given) if forward => given,
+            Some(given) => given.max(facts.rollback_deadline),
+            None if forward => facts.create_deadline,
+            None => facts.rollback_deadline,
+        };
         Ok(Self {
             quiet: if facts.quiet.is_zero() { Duration::ZERO } else { shared.quiet_override.unwrap_or(facts.quiet) },
             deadline: Mutex::new(Instant::now() + time),
