@@ -70,11 +70,11 @@ fn an_expired_sso_session_is_named_with_the_command_that_begins_one() {
     let before = operator.world();
     let home = operator.state.path().join(".aws");
     std::fs::create_dir_all(home.join("sso/cache")).unwrap();
-    let profile = "[profile prod]\nregion = us-east-1\nsso_start_url = https://example.awsapps.com/start\nsso_region = us-east-1\nsso_account_id = 123456789012\nsso_role_name = Operator\n";
+    let profile = "[sso-session corp]\nsso_start_url = https://example.awsapps.com/start\nsso_region = us-east-1\n[profile prod]\nregion = us-east-1\nsso_session = corp\nsso_account_id = 123456789012\nsso_role_name = Operator\n";
     std::fs::write(home.join("config"), profile).unwrap();
-    // The name of the file is the SHA-1 of the start URL.
+    // The name of the file is the SHA-1 of the session's name.
     let token = r#"{"startUrl":"https://example.awsapps.com/start","region":"us-east-1","accessToken":"over","expiresAt":"2020-01-01T00:00:00Z"}"#;
-    std::fs::write(home.join("sso/cache/e8be5486177c5b5392bd9aa76563515b29358e6e.json"), token).unwrap();
+    std::fs::write(home.join("sso/cache/ee0bfd2552fbd840c02cc48b6e823320543c450f.json"), token).unwrap();
     let text = "runbook: sso\nversion: 1\ntarget:\n  aws: { region: us-east-1, account: \"123456789012\", profile: prod }\nphases:\n  - name: only\n    steps:\n      - id: vpc\n        op: aws.ec2.vpc\n        with: { cidr_block: 10.0.0.0/16 }\n";
     let path = runbook(operator.state.path(), text);
     let said =

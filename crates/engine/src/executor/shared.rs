@@ -202,6 +202,11 @@ impl Shared {
         self.core.emit(kind);
     }
 
+    /// What the step has been doing last, if it began that after `begin`.
+    pub(crate) fn doing_since(&self, step: &StepId, begin: Instant) -> Option<String> {
+        lock(&self.core.doing).get(step).filter(|(_, since)| *since >= begin).map(|(doing, _)| doing.clone())
+    }
+
     pub(crate) fn progress(&self, step: &StepId, doing: &str) {
         self.core.progress(step, doing);
     }

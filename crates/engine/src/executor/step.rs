@@ -219,9 +219,11 @@ impl StepRun {
         if let Some(service) = service {
             lock(&self.shared.breakers).check(service, Instant::now())?;
         }
+        let begin = Instant::now();
         let result = tokio::time::timeout_at(self.deadline(), call).await.unwrap_or_else(|_| {
             let class = if access == Access::Read { ErrorClass::Permanent } else { ErrorClass::Ambiguous };
-            Err(OpError::new(class, format!("the deadline was reached during {method}")))
+            let doing = self.shared.doing_since(self.id(), begin).map(|doing| format!(", {doing}")).unwrap_or_default();
+            Err(OpError::new(class, format!("the deadline was reached during {method}{doing}")))
         });
         let result = result.map_err(|e| self.shared.env.secrets.hide_in(e));
         let now = Instant::now();
