@@ -14,9 +14,6 @@
 //!
 //! The binary that touches production does not link this crate: it talks to a sandbox as it talks to AWS.
 
-// Rules of one service after the other come to use what all of them share.
-#![allow(dead_code)]
-
 mod calls;
 mod client;
 mod clock;

@@ -12,6 +12,8 @@ use crate::shell::{Failed, exit_code, run, workspace};
 use crate::tools;
 
 const RUNBOOK: &str = "runbooks/mistersmith/runbook.yaml";
+/// The secret that the runbook asks for, and what an operator would set it to.
+const PASSWORD: (&str, &str) = ("SWITCHBACK_INPUT_DB_PASSWORD", "only-for-the-demo");
 
 /// A sandbox in a folder of its own; ended when dropped.
 struct Sandbox {
@@ -22,7 +24,7 @@ struct Sandbox {
 impl Sandbox {
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.switchback);
-        command.current_dir(workspace()).arg("--state").arg(self.state.path()).args(args);
+        command.current_dir(workspace()).env(PASSWORD.0, PASSWORD.1).arg("--state").arg(self.state.path()).args(args);
         command
     }
 
@@ -61,8 +63,9 @@ pub(crate) fn demo() -> Result<(), Failed> {
     let made = sandbox.resources()?;
     println!("\nIn the sandbox there are now:");
     for resource in &made {
-        let name = resource["tags"]["Name"].as_str().unwrap_or_default();
-        println!("  {:<24} {:<26} {name}", text(resource, "kind"), text(resource, "id"));
+        let name = resource["tags"]["Name"].as_str().or_else(|| resource["attributes"]["name"].as_str());
+        let name = name.unwrap_or_default();
+        println!("  {:<22} {:<26} {name}", text(resource, "kind"), text(resource, "id"));
     }
     if made.len() <= before.len() {
         return Err(Failed("the apply made nothing".into()));

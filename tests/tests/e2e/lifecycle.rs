@@ -1,14 +1,14 @@
 //! The main use: forward, verified, and back to nothing; and a failed verify that unwinds by
 //! itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::support::{Operator, mistersmith, pause, runbook};
+use crate::support::{ACCOUNT, Operator, mistersmith, pause, runbook};
 
 #[test]
 fn forward_verified_and_back_to_nothing() {
@@ -175,4 +175,38 @@ fn a_wait_goes_on_after_a_kill() {
     assert_eq!(operator.world()["counts"]["db-cluster"], 1, "not a second one");
     operator.run(&["unwind", "--all", "--auto-approve"]).exits(0);
     assert_eq!(operator.world()["total"], 0);
+}
+
+#[test]
+fn the_policy_allows_every_call_that_a_run_makes_forward_and_back() {
+    let operator = Operator::with_sandbox();
+    let path = mistersmith();
+    let path = path.to_string_lossy();
+    let account = format!("account={ACCOUNT}");
+    let policy = operator.run(&["ops", "--policy", &path, "--input", &account]).exits(0);
+    let policy: Value = serde_json::from_str(&policy.out).expect("a policy is JSON");
+    let statements = policy["Statement"].as_array().unwrap();
+    let actions = statements.iter().flat_map(|s| s["Action"].as_array().unwrap());
+    let allowed: BTreeSet<&str> = actions.filter_map(|a| a.as_str()?.split_once(':').map(|(_, name)| name)).collect();
+    operator.apply(&mistersmith()).exits(0);
+    operator.run(&["verify"]).exits(0);
+    operator.run(&["unwind", "--all", "--auto-approve"]).exits(0);
+    let seen: Value = serde_json::from_str(&operator.admin("GET", "calls", "")).unwrap();
+    let seen: BTreeMap<String, u64> = serde_json::from_value(seen["counts"].clone()).unwrap();
+    let missing: Vec<_> = seen.keys().filter(|call| !allowed.contains(call.as_str())).collect();
+    assert!(seen.len() > 50 && missing.is_empty(), "{missing:?}");
+    // And no more: what it allows beyond that, AWS asks for beside a call, or only a failure would call.
+    let writes = |name: &&&str| !["Describe", "Get", "List"].iter().any(|verb| name.starts_with(verb));
+    let unused: Vec<&&str> = allowed.iter().filter(|name| !seen.contains_key(**name)).filter(writes).collect();
+    let besides = [
+        "AddTagsToResource",
+        "AssociateVPCWithHostedZone",
+        "CreateServiceLinkedRole",
+        "CreateTags",
+        "DisassociateVPCFromHostedZone",
+        "TagPolicy",
+        "TagResource",
+        "TagRole",
+    ];
+    assert_eq!(unused, besides.iter().collect::<Vec<_>>());
 }

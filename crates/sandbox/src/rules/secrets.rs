@@ -196,7 +196,7 @@ async fn create(desk: &mut Desk<'_>, body: &Body) -> Result<serde_json::Value, R
             format!("The operation failed because the secret {name} already exists."),
         ));
     }
-    if desk.notes().is_blocked(&blocked(name), desk.now) {
+    if desk.is_blocked(&blocked(name)) {
         return Err(scheduled());
     }
     let now = desk.now.date();
