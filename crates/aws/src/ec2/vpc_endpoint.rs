@@ -13,7 +13,7 @@ use aws_sdk_ec2::types::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use switchback_engine::operation::ParamError;
 use switchback_engine::{Cx, Expect, Found, Operation, Undo, Verdict};
 use switchback_model::facts::Facts;
@@ -21,6 +21,7 @@ use switchback_model::record::Proof;
 use switchback_model::{OpError, OpResult};
 
 use super::{Absent, Calls, POLL, client, resource, tags};
+use crate::document::{self, Document, Purpose};
 use crate::errors::{Call, item_error, op_error};
 use crate::ids::{NetworkInterfaceId, RouteTableId, SecurityGroupId, SubnetId, VpcEndpointId, VpcId};
 
@@ -69,7 +70,7 @@ pub struct Params {
     /// Who may do what through it, as JSON; everything when it is not given (`CreateVpcEndpoint`
     /// PolicyDocument).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub policy_document: Option<String>,
+    pub policy_document: Option<Document>,
     /// Tags, beside those that say whose it is (`CreateVpcEndpoint` TagSpecifications).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
@@ -216,11 +217,6 @@ fn refusal(call: Call<'_>, unsuccessful: &[UnsuccessfulItem]) -> Option<OpError>
     Some(item_error(call, error.and_then(|e| e.code()), message))
 }
 
-/// Whether AWS compares and returns the same policy: as JSON, not as text.
-fn policy(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
-}
-
 /// What is left of an endpoint that is gone: network interfaces, and routes in tables.
 async fn remains(cx: &Cx, params: &Params, id: &str, interfaces: &BTreeSet<String>) -> OpResult<Vec<String>> {
     let mut left = Vec::new();
@@ -292,9 +288,10 @@ impl Operation for VpcEndpoint {
             subnet_ids: vec![SubnetId::new("subnet-0a1b2c3d4e5f60718")],
             security_group_ids: vec![SecurityGroupId::new("sg-0a1b2c3d4e5f60718")],
             private_dns_enabled: Some(true),
-            policy_document: Some(
-                r#"{"Statement":[{"Effect":"Allow","Principal":"*","Action":"ecr:*","Resource":"*"}]}"#.to_owned(),
-            ),
+            policy_document: Some(Document::new(json!({
+                "Version": "2012-10-17",
+                "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "ecr:*", "Resource": "*"}],
+            }))),
             tags: BTreeMap::from([("Name".to_owned(), "app-ecr".to_owned())]),
         })
     }
@@ -325,16 +322,8 @@ impl Operation for VpcEndpoint {
                 wrong(field, "is for an interface endpoint (`vpc_endpoint_type: Interface`)".to_owned());
             }
         }
-        if let Some(text) = &params.policy_document {
-            let length = text.chars().count();
-            if length > LONGEST_POLICY {
-                wrong("policy_document", format!("has {length} characters; AWS takes up to {LONGEST_POLICY}"));
-            }
-            match serde_json::from_str::<Value>(text) {
-                Ok(Value::Object(_)) => {}
-                Ok(_) => wrong("policy_document", "is not a JSON object".to_owned()),
-                Err(e) => wrong("policy_document", format!("is not JSON: {e}")),
-            }
+        if let Some(document) = &params.policy_document {
+            document.check(Purpose::Resource, LONGEST_POLICY, "policy_document", &mut errors);
         }
         for id in &params.route_table_ids {
             id.check("route_table_ids", &mut errors);
@@ -382,7 +371,7 @@ impl Operation for VpcEndpoint {
             .set_subnet_ids(list(params.subnets()))
             .set_security_group_ids(list(params.groups()))
             .set_private_dns_enabled(params.private_dns_enabled.filter(|_| params.is_interface()))
-            .set_policy_document(params.policy_document.clone())
+            .set_policy_document(params.policy_document.as_ref().map(Document::text))
             .tag_specifications(tags::specification(cx, ResourceType::VpcEndpoint, &params.tags))
             .send()
             .await
@@ -474,8 +463,9 @@ impl Operation for VpcEndpoint {
         if let Some(on) = params.private_dns_enabled {
             verdict = verdict.compare("private_dns_enabled", on, endpoint.private_dns_enabled().unwrap_or_default());
         }
-        if let Some(text) = &params.policy_document {
-            verdict = verdict.compare("policy_document", policy(text), endpoint.policy_document().map(policy));
+        if let Some(wanted) = &params.policy_document {
+            let there = endpoint.policy_document().map(document::normal);
+            verdict = verdict.compare("policy_document", wanted.normal(), there);
         }
         let now = output(&endpoint);
         verdict.observed = json!({
@@ -495,6 +485,8 @@ mod tests {
     use switchback_model::ErrorClass;
 
     use super::resource::{Presence, Resource as _};
+    use serde_json::Value;
+
     use super::*;
 
     const S3: &str = "com.amazonaws.us-east-1.s3";
@@ -541,7 +533,10 @@ mod tests {
         assert_eq!(wrong(interface(json!({"security_group_ids": ["x"]}))), ["security_group_ids"]);
         assert_eq!(wrong(json!({"policy_document": "{"})), ["policy_document"]);
         assert_eq!(wrong(json!({"policy_document": "[]"})), ["policy_document"]);
-        assert!(wrong(json!({"policy_document": "{}"})).is_empty());
+        assert_eq!(wrong(json!({"policy_document": {}})), ["policy_document"]);
+        let allow = json!({"Statement": {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}});
+        assert!(wrong(json!({"policy_document": allow.to_string()})).is_empty());
+        assert!(wrong(json!({"policy_document": allow})).is_empty());
     }
 
     #[test]
@@ -627,7 +622,6 @@ mod tests {
 
     #[test]
     fn order_and_layout_are_no_difference() {
-        assert_eq!(policy("{\"a\": 1, \"b\": [2]}"), policy("{\n\"b\":[2],\"a\":1}"));
         let entry = |name: &str| DnsEntry::builder().dns_name(name).hosted_zone_id("Z1").build();
         let one = Described::builder().dns_entries(entry("b")).dns_entries(entry("a")).network_interface_ids("eni-2");
         let one = one.network_interface_ids("eni-1").build();
