@@ -21,6 +21,7 @@ use switchback_model::record::Proof;
 use switchback_model::{OpError, OpResult};
 
 use super::{Absent, Calls, POLL, client, resource, tags};
+use crate::document::normal;
 use crate::errors::{Call, item_error, op_error};
 use crate::ids::{NetworkInterfaceId, RouteTableId, SecurityGroupId, SubnetId, VpcEndpointId, VpcId};
 
@@ -214,11 +215,6 @@ fn refusal(call: Call<'_>, unsuccessful: &[UnsuccessfulItem]) -> Option<OpError>
     let error = unsuccessful.first()?.error();
     let message = error.and_then(|e| e.message()).unwrap_or("AWS does not say why");
     Some(item_error(call, error.and_then(|e| e.code()), message))
-}
-
-/// Whether AWS compares and returns the same policy: as JSON, not as text.
-fn policy(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }
 
 /// What is left of an endpoint that is gone: network interfaces, and routes in tables.
@@ -475,7 +471,7 @@ impl Operation for VpcEndpoint {
             verdict = verdict.compare("private_dns_enabled", on, endpoint.private_dns_enabled().unwrap_or_default());
         }
         if let Some(text) = &params.policy_document {
-            verdict = verdict.compare("policy_document", policy(text), endpoint.policy_document().map(policy));
+            verdict = verdict.compare("policy_document", normal(text), endpoint.policy_document().map(normal));
         }
         let now = output(&endpoint);
         verdict.observed = json!({
@@ -627,7 +623,10 @@ mod tests {
 
     #[test]
     fn order_and_layout_are_no_difference() {
-        assert_eq!(policy("{\"a\": 1, \"b\": [2]}"), policy("{\n\"b\":[2],\"a\":1}"));
+        let given = r#"{"Statement": {"Effect": "Allow", "Principal": "*", "Action": ["b", "a"], "Resource": "*"}}"#;
+        let returned = r#"{"Version":"2008-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},
+            "Action":["a","b"],"Resource":["*"]}]}"#;
+        assert_eq!(normal(given), normal(returned));
         let entry = |name: &str| DnsEntry::builder().dns_name(name).hosted_zone_id("Z1").build();
         let one = Described::builder().dns_entries(entry("b")).dns_entries(entry("a")).network_interface_ids("eni-2");
         let one = one.network_interface_ids("eni-1").build();
