@@ -109,27 +109,33 @@ pub(crate) async fn find<N: Named, O>(cx: &Cx, name: &str, output: impl FnOnce(&
 /// # Errors
 /// Class `Drift` when what has the name is not what this step made.
 pub(crate) async fn ours<N: Named>(cx: &Cx, name: &str) -> OpResult<Option<N>> {
-    match N::read(cx, name).await? {
+    unless_anothers(cx, name, N::read(cx, name).await?)
+}
+
+fn unless_anothers<N: Named>(cx: &Cx, name: &str, there: Option<N>) -> OpResult<Option<N>> {
+    match there {
         Some(thing) if !tags::are_of_step(cx, thing.tags()) => {
             Err(OpError::drift(format!("{} is not what this step made", described(cx, name, &thing))))
         }
-        thing => Ok(thing),
+        there => Ok(there),
     }
 }
 
-/// Like [`ours`], of what must be there: made a moment ago, it may not be seen everywhere yet, so
-/// absence is believed only after the quiet period.
+/// Like [`ours`], of what must be there: made a moment ago, it may not be seen everywhere yet, nor its
+/// tags where they are read by a call of their own. So absence, and that it is another's, are believed only
+/// after the quiet period.
 ///
 /// # Errors
 /// Class `Drift` when it is gone, or is not what this step made.
 pub(crate) async fn ours_there<N: Named>(cx: &Cx, name: &str) -> OpResult<N> {
     let patience = Instant::now() + cx.get::<AwsContext>()?.quiet();
     let look = || async {
-        let found = ours::<N>(cx, name).await?;
-        Ok((found.is_some() || Instant::now() >= patience).then_some(found))
+        let found = N::read(cx, name).await?;
+        let ours = found.as_ref().is_some_and(|thing| tags::are_of_step(cx, thing.tags()));
+        Ok((ours || Instant::now() >= patience).then_some(found))
     };
     let found = cx.wait_for(&format!("waiting until {} `{name}` can be seen", N::WHAT), POLL, look).await?;
-    found.ok_or_else(|| OpError::drift(format!("{} `{name}` is no longer there", N::WHAT)))
+    unless_anothers(cx, name, found)?.ok_or_else(|| OpError::drift(format!("{} `{name}` is no longer there", N::WHAT)))
 }
 
 /// What a step hangs on and did not make: it must be there, whoever made it. It may have been made a

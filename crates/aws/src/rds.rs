@@ -59,6 +59,16 @@ fn nameless(call: &'static str, about: &str) -> OpError {
     OpError::new(ErrorClass::Ambiguous, format!("the reply to `{call}` for {about} does not name what it made"))
 }
 
+/// A role that was made a moment ago, by a step or by RDS for itself, is not seen everywhere yet. The code of
+/// such a refusal is that of every wrong parameter.
+fn unless_role_is_unseen(mut error: OpError) -> OpError {
+    let says = |text: &str| error.message.contains(text);
+    if says("ENHANCED_MONITORING") || says("service linked role") && says("wait and try again") {
+        error.class = ErrorClass::Busy;
+    }
+    error
+}
+
 /// The security groups that it is in.
 fn security_groups(memberships: &[VpcSecurityGroupMembership]) -> BTreeSet<&str> {
     memberships.iter().filter_map(VpcSecurityGroupMembership::vpc_security_group_id).collect()
@@ -84,6 +94,25 @@ mod tests {
         assert_eq!(text, "`rds:CreateDBCluster` was refused: the password (secret) is too short");
         assert_eq!(without_secret(error(), None), error());
         assert_eq!(without_secret(error(), Some(&SecretString::from(""))), error());
+    }
+
+    #[test]
+    fn a_role_that_is_not_seen_yet_is_waited_for() {
+        for (text, class) in [
+            (
+                "Unable to create the resource. Verify that you have permission to create service linked role. \
+                 Otherwise wait and try again later",
+                ErrorClass::Busy,
+            ),
+            (
+                "IAM role ARN value is invalid or does not include the required permissions for: ENHANCED_MONITORING",
+                ErrorClass::Busy,
+            ),
+            ("Invalid storage size", ErrorClass::Permanent),
+        ] {
+            let error = OpError::permanent(text).with_code("InvalidParameterValue");
+            assert_eq!(unless_role_is_unseen(error).class, class, "{text}");
+        }
     }
 
     #[test]

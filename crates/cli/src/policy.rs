@@ -21,6 +21,9 @@ const OF_THE_RUN: &[&str] = &["ec2:DescribeTags", "sts:GetCallerIdentity", "tag:
 /// The permission to tag, which EC2 wants beside each create call and which is given for those only.
 const TAG: &str = "ec2:CreateTags";
 
+/// Actions that IAM takes for anything or not at all: what they make cannot be named.
+const OF_NOTHING_NAMED: &[&str] = &["ecs:CreateCluster"];
+
 /// The size that a managed policy may have, in characters without white space.
 pub(crate) const LARGEST: usize = 6144;
 
@@ -57,22 +60,27 @@ pub(crate) fn policy(
     for facts in of_target.filter_map(|(_, facts)| facts) {
         reads.extend(texts([&facts.reads]));
         let mut forward = texts([&facts.creates, &facts.settles, &facts.extra_actions]);
-        let back = texts([&facts.rolls_back, &facts.extra_undo_actions]);
+        let (undone, besides) = (texts([&facts.rolls_back]), texts([&facts.extra_undo_actions]));
         tags_on_create |= forward.remove(TAG);
         if facts.arns.is_empty() {
             anything.extend(forward);
+            // What is asked for besides is about something else, which carries no tag of the run's.
+            anything.extend(besides);
             if facts.proof == ProofKind::Strong {
-                tagged.extend(back)
+                tagged.extend(undone)
             } else {
-                anything.extend(back)
+                anything.extend(undone)
             }
             continue;
         }
+        let back = &undone | &besides;
         // An action of another service (a role that is made along with it) is about something else.
         let service = |arn: &String| arn.split(':').nth(2).map(|s| format!("{s}:"));
         let own: Vec<String> = facts.arns.iter().filter_map(service).collect();
-        let (about, others): (BTreeSet<_>, BTreeSet<_>) =
-            (&forward | &back).into_iter().partition(|action| own.iter().any(|s| action.starts_with(s.as_str())));
+        let names = |action: &String| {
+            own.iter().any(|s| action.starts_with(s.as_str())) && !OF_NOTHING_NAMED.contains(&action.as_str())
+        };
+        let (about, others): (BTreeSet<_>, BTreeSet<_>) = (&forward | &back).into_iter().partition(names);
         anything.extend(others);
         named.entry(about).or_default().extend(facts.arns.iter().map(|arn| filled(arn, target)));
     }
@@ -158,6 +166,59 @@ mod tests {
         assert_eq!(tag["Condition"], json!({"Null": {"ec2:CreateAction": "false"}}));
         let reads = statement(&policy, "Read")["Action"].as_array().unwrap();
         assert!(reads.contains(&json!("sts:GetCallerIdentity")) && reads.contains(&json!("ec2:DescribeVpcs")));
+    }
+
+    #[test]
+    fn what_iam_takes_for_anything_only_is_not_named() {
+        let policy =
+            policy_of("      - id: cluster\n        op: aws.ecs.cluster\n        with: { cluster_name: app }\n");
+        let make = statement(&policy, "Make")["Action"].as_array().unwrap();
+        assert!(make.contains(&json!("ecs:CreateCluster")));
+        assert_eq!(statement(&policy, "Named1")["Action"], json!(["ecs:DeleteCluster", "ecs:TagResource"]));
+    }
+
+    #[test]
+    fn what_an_undo_needs_besides_carries_no_tag() {
+        let policy = policy_of(
+            r#"      - id: endpoint
+        op: aws.ec2.vpc_endpoint
+        with:
+          vpc_id: vpc-12345678
+          service_name: com.amazonaws.us-east-1.ecr.api
+          vpc_endpoint_type: Interface
+          subnet_ids: [subnet-12345678]
+          private_dns_enabled: true
+"#,
+        );
+        assert_eq!(statement(&policy, "UndoWhatARunMade")["Action"], json!(["ec2:DeleteVpcEndpoints"]));
+        let make = statement(&policy, "Make")["Action"].as_array().unwrap();
+        assert!(make.contains(&json!("route53:DisassociateVPCFromHostedZone")), "a hosted zone has no tag of ours");
+    }
+
+    #[test]
+    fn a_rule_of_anothers_group_can_be_taken_away_again() {
+        let rule = |group: &str| {
+            format!(
+                "      - id: rule\n        op: aws.ec2.security_group_rule\n        with: {{ group_id: \"{group}\", \
+                 direction: ingress, ip_protocol: tcp, from_port: 443, to_port: 443, cidr_ipv4: 10.0.0.0/16 }}\n"
+            )
+        };
+        let policy = policy_of(&rule("sg-12345678"));
+        let named = statement(&policy, "Named1");
+        assert_eq!(
+            named["Action"],
+            json!(["ec2:AuthorizeSecurityGroupIngress", "ec2:RevokeSecurityGroupIngress"]),
+            "{policy}"
+        );
+        assert_eq!(named["Resource"][0], "arn:aws:ec2:us-east-1:123456789012:security-group-rule/*");
+        assert_eq!(named["Resource"][1], "arn:aws:ec2:us-east-1:123456789012:security-group/sg-12345678");
+        assert!(statement(&policy, "UndoWhatARunMade").is_null() && named["Condition"].is_null());
+
+        let group = "      - id: group\n        op: aws.ec2.security_group\n        with: { vpc_id: vpc-12345678, \
+                     group_name: app, description: x }\n";
+        let policy = policy_of(&format!("{group}{}", rule("${group.group_id}")));
+        let undo = statement(&policy, "UndoWhatARunMade")["Action"].as_array().unwrap();
+        assert!(undo.contains(&json!("ec2:RevokeSecurityGroupIngress")), "a group of the run's own has its tag");
     }
 
     #[test]

@@ -227,7 +227,14 @@ impl Operation for SecurityGroupRule {
             rolls_back: vec![params.revoke()],
             besides: &["ec2:CreateTags"],
         };
-        Facts { unique: true, ..calls.into_facts() }
+        // A group that no step of the plan makes may carry nobody's tags.
+        let arn = |kind: &str, id: &str| format!("arn:{{partition}}:ec2:{{region}}:{{account}}:{kind}/{id}");
+        let group = params.group_id.as_str();
+        let arns = match group.starts_with(SecurityGroupId::PREFIX) {
+            true => vec![arn("security-group", group), arn("security-group-rule", "*")],
+            false => Vec::new(),
+        };
+        Facts { unique: true, arns, ..calls.into_facts() }
     }
 
     fn example() -> Option<Params> {

@@ -228,6 +228,17 @@ impl Params {
         (!self.settings.is_empty()).then(|| self.settings.iter().map(setting).collect())
     }
 
+    /// What stays when it is gone.
+    fn residue(&self) -> Vec<String> {
+        let mut residue = vec!["ECS may list the cluster as INACTIVE for a while".to_owned()];
+        if self.settings.iter().any(|s| s.name == SettingName::ContainerInsights && s.value != SettingValue::Disabled) {
+            let name = &self.cluster_name;
+            let group = format!("/aws/ecs/containerinsights/{name}/performance");
+            residue.push(format!("the log group `{group}` that Container Insights makes stays"));
+        }
+        residue
+    }
+
     fn settings_by_name(&self) -> Value {
         json!(self.settings.iter().map(|s| (s.name.as_str(), s.value.as_str())).collect::<BTreeMap<_, _>>())
     }
@@ -305,7 +316,7 @@ impl Operation for Cluster {
         Facts {
             unique: true,
             create_deadline: CREATE_DEADLINE,
-            residue: vec!["ECS may list the cluster as INACTIVE for a while".to_owned()],
+            residue: params.residue(),
             arns: vec![format!("arn:{{partition}}:ecs:{{region}}:{{account}}:cluster/{}", params.cluster_name)],
             ..calls.into_facts()
         }
@@ -549,6 +560,8 @@ mod tests {
         let facts = Cluster.facts(&plain());
         assert_eq!(facts.arns, ["arn:{partition}:ecs:{region}:{account}:cluster/app"]);
         assert!(facts.unique && facts.settles.is_empty());
+        assert_eq!(facts.residue.len(), 1);
+        assert!(Cluster.facts(&Cluster::example().unwrap()).residue[1].contains("/aws/ecs/containerinsights/app/"));
         assert_eq!(facts.extra_actions, ["ecs:TagResource", "iam:CreateServiceLinkedRole"]);
     }
 

@@ -98,6 +98,11 @@ pub(super) async fn proof_by_role(cx: &Cx, role: &str) -> OpResult<Proof> {
     Ok(if role.is_some_and(|r| tags::are_of_run(cx, r.tags())) { Proof::Strong } else { Proof::Weak })
 }
 
+/// The ARNs that a role of that name may have: its ARN has its path, which its name does not tell.
+pub(super) fn arns_of_role(name: &str) -> Vec<String> {
+    ["", "*/"].map(|path| format!("arn:{{partition}}:iam::{{account}}:role/{path}{name}")).into()
+}
+
 /// Holds a name to IAM's rules: up to `longest` letters, digits and `_+=,.@-`.
 pub(super) fn check_name(name: &str, longest: usize, field: &str, errors: &mut Vec<ParamError>) {
     let fits = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);

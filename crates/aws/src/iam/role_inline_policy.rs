@@ -134,12 +134,11 @@ impl Operation for RoleInlinePolicy {
             rolls_back: vec!["iam:DeleteRolePolicy"],
             besides: &[],
         };
-        // A role's ARN has its path, which its name does not tell.
-        let arn = format!("arn:{{partition}}:iam::{{account}}:role/*{}", params.role_name);
+        let arns = resource::arns_of_role(params.role_name.as_str());
         Facts {
             proof: ProofKind::ByFind,
             unique: true,
-            arns: vec![arn],
+            arns,
             extra_undo_actions: vec!["iam:PutRolePolicy".into()],
             ..calls.into_facts()
         }

@@ -89,9 +89,8 @@ impl Operation for RolePolicyAttachment {
             rolls_back: vec!["iam:DetachRolePolicy"],
             besides: &[],
         };
-        // A role's ARN has its path, which its name does not tell.
-        let arn = format!("arn:{{partition}}:iam::{{account}}:role/*{}", params.role_name);
-        Facts { proof: ProofKind::ByFind, unique: true, arns: vec![arn], ..calls.into_facts() }
+        let arns = resource::arns_of_role(params.role_name.as_str());
+        Facts { proof: ProofKind::ByFind, unique: true, arns, ..calls.into_facts() }
     }
 
     fn example() -> Option<Params> {
@@ -223,7 +222,9 @@ mod tests {
     fn the_proof_is_for_find_to_say() {
         let facts = RolePolicyAttachment.facts(&params());
         assert!(facts.proof == ProofKind::ByFind && facts.unique);
-        assert_eq!(facts.arns, ["arn:{partition}:iam::{account}:role/*app-task"]);
+        // Not `role/*app-task`: that is every role too whose name ends so.
+        let role = "arn:{partition}:iam::{account}:role";
+        assert_eq!(facts.arns, [format!("{role}/app-task"), format!("{role}/*/app-task")]);
     }
 
     #[tokio::test(start_paused = true)]

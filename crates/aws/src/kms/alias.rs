@@ -77,8 +77,10 @@ impl Operation for Alias {
             rolls_back: vec!["kms:DeleteAlias"],
             besides: &[],
         };
-        let arn = format!("arn:{{partition}}:kms:{{region}}:{{account}}:{}", params.alias_name);
-        Facts { proof: ProofKind::ByFind, unique: true, arns: vec![arn], ..calls.into_facts() }
+        // KMS asks for each action twice: of the alias, and of the key.
+        let arn = |what: &str| format!("arn:{{partition}}:kms:{{region}}:{{account}}:{what}");
+        let arns = vec![arn(&params.alias_name), arn(&format!("key/{}", params.target_key_id))];
+        Facts { proof: ProofKind::ByFind, unique: true, arns, ..calls.into_facts() }
     }
 
     fn example() -> Option<Params> {
@@ -227,7 +229,8 @@ mod tests {
             assert_eq!(fields, want, "{name} {key}");
         }
         let facts = Alias.facts(&params());
-        assert_eq!(facts.arns, ["arn:{partition}:kms:{region}:{account}:alias/app"]);
+        let place = "arn:{partition}:kms:{region}:{account}";
+        assert_eq!(facts.arns, [format!("{place}:alias/app"), format!("{place}:key/{KEY}")]);
         assert!(facts.proof == ProofKind::ByFind && facts.unique);
     }
 

@@ -405,13 +405,18 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn settling_waits_until_it_is_seen_and_reads_the_arn() {
-        let script = Script::new([NONE, THERE, OURS, DONE, THERE, UNTAGGED]);
+        // Neither the group nor its tags need be seen at once.
+        let seen_late = [NONE, THERE, UNTAGGED, THERE, OURS, DONE];
+        let anothers = std::iter::repeat_n([THERE, UNTAGGED], 100).flatten();
+        let script = Script::new(seen_late.into_iter().chain(anothers));
         let (cx, watch) = watched("logs", script.config()).await;
         let settled = LogGroup.settle(&cx, &app(), &Absent {}, &made()).await.unwrap();
         assert_eq!(settled.log_group_arn, Some(LogGroupArn::new("arn:aws:logs:us-east-1:1:log-group:/app")));
         assert_eq!(watch.calls.lock().unwrap().last().unwrap().operation, "PutRetentionPolicy");
         let error = LogGroup.settle(&cx, &app(), &Absent {}, &made()).await.unwrap_err();
         assert_eq!(error.class, ErrorClass::Drift, "another's group of that name is not touched");
+        let calls = watch.calls.lock().unwrap();
+        assert_eq!(calls.iter().filter(|c| c.operation == "PutRetentionPolicy").count(), 1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -193,6 +193,12 @@ pub(super) fn arn(kind: &str, name: &str) -> String {
     format!("arn:{{partition}}:rds:{{region}}:{{account}}:{kind}:{}", name.to_lowercase())
 }
 
+/// The ARN of a group that it is made with; where none is named, of RDS's own: an action wants permission
+/// for those too.
+pub(super) fn arn_of_group(kind: &str, name: Option<&str>) -> String {
+    arn(kind, name.unwrap_or("default*"))
+}
+
 /// The final snapshot as residue, before there is a run to name.
 pub(super) fn final_snapshot_residue(what: &str, name: &str) -> String {
     format!("the final {what} snapshot `{name}-final-RUN-gGENERATION` stays until someone deletes it")

@@ -19,7 +19,7 @@ use switchback_model::{OpResult, SecretRef};
 use super::database::{self, CREATE_DEADLINE, Database, Ending, ROLLBACK_DEADLINE, Snapshot, compare_if};
 use super::{
     checks, client, db_cluster_parameter_group, db_subnet_group, nameless, read_tags, security_groups, tag_list,
-    unless_gone, without_secret,
+    unless_gone, unless_role_is_unseen, without_secret,
 };
 use crate::calls::{Absent, Calls};
 use crate::errors::{Call, op_error};
@@ -175,19 +175,21 @@ impl Params {
         }
     }
 
-    /// What stays when it is gone.
     /// What the calls are about beside the cluster: what it names, and what it leaves behind.
     fn arns(&self) -> Vec<String> {
         let arn = |kind: &str, name: &str| database::arn(kind, name);
         let mut arns = vec![arn("cluster", &self.name())];
-        arns.extend(self.db_subnet_group_name.iter().map(|name| arn("subgrp", name.as_str())));
-        arns.extend(self.db_cluster_parameter_group_name.iter().map(|name| arn("cluster-pg", name.as_str())));
+        let group = |kind: &str, name: Option<&str>| database::arn_of_group(kind, name);
+        arns.push(group("subgrp", self.db_subnet_group_name.as_ref().map(DbSubnetGroupName::as_str)));
+        let settings = self.db_cluster_parameter_group_name.as_ref().map(DbClusterParameterGroupName::as_str);
+        arns.extend([group("cluster-pg", settings), group("og", None)]);
         if !self.skip_final_snapshot {
             arns.push(arn("cluster-snapshot", &format!("{}-final-*", self.name())));
         }
         arns
     }
 
+    /// What stays when it is gone.
     fn residue(&self) -> Vec<String> {
         let mut residue = Vec::new();
         if !self.skip_final_snapshot {
@@ -449,6 +451,8 @@ impl Operation for DbCluster {
             facts.extra_actions.extend(["kms:CreateGrant".into(), "kms:DescribeKey".into()]);
         }
         if params.manage_master_user_password == Some(true) {
+            // RDS looks at the key of the secret as the caller, also where it is Secrets Manager's own.
+            facts.extra_actions.push("kms:DescribeKey".into());
             facts.extra_actions.extend(["secretsmanager:CreateSecret".into(), "secretsmanager:TagResource".into()]);
         }
         if params.skip_final_snapshot {
@@ -595,7 +599,7 @@ impl Operation for DbCluster {
             .set_tags(Some(tag_list(cx, &params.tags)))
             .send()
             .await
-            .map_err(|e| op_error(Call::new("rds:CreateDBCluster", &about).just_made(), e))
+            .map_err(|e| unless_role_is_unseen(op_error(Call::new("rds:CreateDBCluster", &about).just_made(), e)))
             .map_err(|e| without_secret(e, password))?;
         let made = reply.db_cluster().filter(|c| c.db_cluster_identifier().is_some());
         made.map(output).ok_or_else(|| nameless("rds:CreateDBCluster", &about))
@@ -715,8 +719,11 @@ mod tests {
         assert!(matches!(skipped.reversibility, Reversibility::Lossy { .. }));
         assert!(skipped.residue.is_empty());
         assert_eq!(skipped.rolls_back, ["rds:ModifyDBCluster", "rds:DeleteDBCluster"]);
-        let arn = "arn:{partition}:rds:{region}:{account}:cluster:mistersmith-aurora";
-        assert_eq!(skipped.arns, [arn]);
+        let of = ["cluster:mistersmith-aurora", "subgrp:default*", "cluster-pg:default*", "og:default*"];
+        assert_eq!(skipped.arns, of.map(|of| format!("arn:{{partition}}:rds:{{region}}:{{account}}:{of}")));
+        let named = json!({"db_subnet_group_name": "App", "db_cluster_parameter_group_name": "App"});
+        let named = DbCluster.facts(&params(named)).arns;
+        assert!(named[1].ends_with(":subgrp:app") && named[2].ends_with(":cluster-pg:app"), "{named:?}");
     }
 
     fn there() -> aws_sdk_rds::types::builders::DbClusterBuilder {

@@ -19,7 +19,7 @@ use switchback_model::{OpResult, SecretRef};
 use super::database::{self, CREATE_DEADLINE, Database, Ending, ROLLBACK_DEADLINE, Snapshot, compare_if};
 use super::{
     checks, client, db_cluster, db_subnet_group, nameless, read_tags, security_groups, tag_list, unless_gone,
-    without_secret,
+    unless_role_is_unseen, without_secret,
 };
 use crate::calls::{Absent, Calls};
 use crate::errors::{Call, op_error};
@@ -217,20 +217,26 @@ impl Params {
         }
     }
 
-    /// What stays when it is gone.
     /// What the calls are about beside the instance: what it names, and what it leaves behind.
     fn arns(&self) -> Vec<String> {
         let arn = |kind: &str, name: &str| database::arn(kind, name);
         let mut arns = vec![arn("db", &self.name())];
         arns.extend(self.db_cluster_identifier.iter().map(|name| arn("cluster", name.as_str())));
-        arns.extend(self.db_subnet_group_name.iter().map(|name| arn("subgrp", name.as_str())));
-        arns.extend(self.db_parameter_group_name.iter().map(|name| arn("pg", name.as_str())));
+        let group = |kind: &str, name: Option<&str>| database::arn_of_group(kind, name);
+        match &self.db_subnet_group_name {
+            // It is its cluster's, whose name is not known here.
+            None if self.is_member() => arns.push(arn("subgrp", "*")),
+            name => arns.push(group("subgrp", name.as_ref().map(DbSubnetGroupName::as_str))),
+        }
+        let settings = self.db_parameter_group_name.as_ref().map(DbParameterGroupName::as_str);
+        arns.extend([group("pg", settings), group("og", None)]);
         if self.db_cluster_identifier.is_none() && !self.skip_final_snapshot {
             arns.push(arn("snapshot", &format!("{}-final-*", self.name())));
         }
         arns
     }
 
+    /// What stays when it is gone.
     fn residue(&self) -> Vec<String> {
         let mut residue = Vec::new();
         if !self.skip_final_snapshot && !self.is_member() {
@@ -556,6 +562,8 @@ impl Operation for DbInstance {
             facts.extra_actions.extend(["kms:CreateGrant".into(), "kms:DescribeKey".into()]);
         }
         if params.manages_password() {
+            // RDS looks at the key of the secret as the caller, also where it is Secrets Manager's own.
+            facts.extra_actions.push("kms:DescribeKey".into());
             facts.extra_actions.extend(["secretsmanager:CreateSecret".into(), "secretsmanager:TagResource".into()]);
         }
         if params.monitoring_role_arn.is_some() {
@@ -722,7 +730,7 @@ impl Operation for DbInstance {
             .set_tags(Some(tag_list(cx, &params.tags)))
             .send()
             .await
-            .map_err(|e| op_error(call, e))
+            .map_err(|e| unless_role_is_unseen(op_error(call, e)))
             .map_err(|e| without_secret(e, password))?;
         let made = reply.db_instance().filter(|i| i.db_instance_identifier().is_some());
         made.map(output).ok_or_else(|| nameless("rds:CreateDBInstance", &about))
@@ -802,8 +810,10 @@ fn check_watching(params: &Params, errors: &mut Vec<ParamError>) {
 #[cfg(test)]
 mod tests {
     use aws_sdk_rds::types::Endpoint;
+    use switchback_model::ErrorClass;
 
     use super::*;
+    use crate::testing::{Answer, Script, watched};
 
     fn member(value: Value) -> Params {
         of(
@@ -885,7 +895,8 @@ mod tests {
         let member = DbInstance.facts(&member(json!({})));
         assert_eq!(member.reversibility, Reversibility::Reversible);
         assert!(member.residue.is_empty(), "its data is the cluster's");
-        assert_eq!(member.arns[0], "arn:{partition}:rds:{region}:{account}:db:app-1");
+        let of = ["db:app-1", "cluster:app", "subgrp:*", "pg:default*", "og:default*"];
+        assert_eq!(member.arns, of.map(|of| format!("arn:{{partition}}:rds:{{region}}:{{account}}:{of}")));
         let kept = DbInstance.facts(&alone(json!({"deletion_protection": true})));
         assert!(kept.residue[0].contains("`app-final-RUN-gGENERATION`"), "{:?}", kept.residue);
         assert_eq!(kept.rolls_back, ["rds:ModifyDBInstance", "rds:DeleteDBInstance"]);
@@ -917,6 +928,20 @@ mod tests {
         assert_eq!(differs(&params, there().db_instance_class("db.r6g.large").build()), ["db_instance_class"]);
         assert_eq!(differs(&params, there().db_cluster_identifier("x").build()), ["db_cluster_identifier"]);
         assert_eq!(differs(&alone(json!({})), there().build()), ["allocated_storage"], "without room to grow");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_role_for_monitoring_that_rds_does_not_see_yet_is_waited_for() {
+        let cluster = "<DescribeDBClustersResponse><DescribeDBClustersResult><DBClusters><DBCluster><DBClusterIdentifier>\
+             app</DBClusterIdentifier></DBCluster></DBClusters></DescribeDBClustersResult></DescribeDBClustersResponse>";
+        let refused = "<ErrorResponse><Error><Code>InvalidParameterValue</Code><Message>IAM role ARN value is invalid or \
+             does not include the required permissions for: ENHANCED_MONITORING</Message></Error></ErrorResponse>";
+        let script = Script::new([Answer::Reply(200, cluster), Answer::Reply(400, refused)]);
+        let (cx, _) = watched("db", script.config()).await;
+        let role = "arn:aws:iam::123456789012:role/rds-monitoring";
+        let params = member(json!({"monitoring_interval": 60, "monitoring_role_arn": role}));
+        let error = DbInstance.create(&cx, &params, &Absent {}).await.unwrap_err();
+        assert_eq!(error.class, ErrorClass::Busy, "{error}");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use switchback_model::facts::Facts;
 use switchback_model::{OpError, OpResult};
 use tokio::time::Instant;
 
-use super::{checks, client, nameless, tag_list, tags_of, unless_gone};
+use super::{checks, client, nameless, tag_list, tags_of, unless_gone, unless_role_is_unseen};
 use crate::calls::{Absent, Calls};
 use crate::context::AwsContext;
 use crate::errors::{Call, op_error};
@@ -232,7 +232,9 @@ impl Operation for DbSubnetGroup {
             .set_tags(Some(tag_list(cx, &params.tags)))
             .send()
             .await
-            .map_err(|e| op_error(Call::new("rds:CreateDBSubnetGroup", &about).just_made(), e))?;
+            .map_err(|e| {
+                unless_role_is_unseen(op_error(Call::new("rds:CreateDBSubnetGroup", &about).just_made(), e))
+            })?;
         let made = reply.db_subnet_group().filter(|g| g.db_subnet_group_arn().is_some());
         made.map(output).ok_or_else(|| nameless("rds:CreateDBSubnetGroup", &about))
     }
