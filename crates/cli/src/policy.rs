@@ -61,10 +61,15 @@ pub(crate) fn policy(
         tags_on_create |= forward.remove(TAG);
         if facts.arns.is_empty() {
             anything.extend(forward);
+            // The tag is on what was made, and not on what another service does along with it.
+            let service = facts.creates.first().and_then(|action| action.split_once(':')).map(|(service, _)| service);
+            let own = |action: &String| action.split_once(':').map(|(of, _)| of) == service;
+            let (own, others): (BTreeSet<_>, BTreeSet<_>) = back.into_iter().partition(own);
+            anything.extend(others);
             if facts.proof == ProofKind::Strong {
-                tagged.extend(back)
+                tagged.extend(own)
             } else {
-                anything.extend(back)
+                anything.extend(own)
             }
             continue;
         }
@@ -158,6 +163,23 @@ mod tests {
         assert_eq!(tag["Condition"], json!({"Null": {"ec2:CreateAction": "false"}}));
         let reads = statement(&policy, "Read")["Action"].as_array().unwrap();
         assert!(reads.contains(&json!("sts:GetCallerIdentity")) && reads.contains(&json!("ec2:DescribeVpcs")));
+    }
+
+    #[test]
+    fn the_tag_is_asked_for_where_it_is() {
+        let policy = policy_of(
+            r#"      - id: vpc
+        op: aws.ec2.vpc
+        with: { cidr_block: 10.0.0.0/16 }
+      - id: endpoint
+        op: aws.ec2.vpc_endpoint
+        with: { vpc_id: "${vpc.vpc_id}", service_name: com.amazonaws.us-east-1.logs, vpc_endpoint_type: Interface, private_dns_enabled: true }
+"#,
+        );
+        let undo = statement(&policy, "UndoWhatARunMade");
+        assert_eq!(undo["Action"], json!(["ec2:DeleteVpc", "ec2:DeleteVpcEndpoints"]));
+        let make = statement(&policy, "Make")["Action"].as_array().unwrap();
+        assert!(make.contains(&json!("route53:DisassociateVPCFromHostedZone")), "a hosted zone carries no tag of ours");
     }
 
     #[test]

@@ -135,11 +135,12 @@ impl Operation for RoleInlinePolicy {
             besides: &[],
         };
         // A role's ARN has its path, which its name does not tell.
-        let arn = format!("arn:{{partition}}:iam::{{account}}:role/*{}", params.role_name);
+        // The role's path is not known here.
+        let role = |path: &str| format!("arn:{{partition}}:iam::{{account}}:role/{path}{}", params.role_name);
         Facts {
             proof: ProofKind::ByFind,
             unique: true,
-            arns: vec![arn],
+            arns: vec![role(""), role("*/")],
             extra_undo_actions: vec!["iam:PutRolePolicy".into()],
             ..calls.into_facts()
         }

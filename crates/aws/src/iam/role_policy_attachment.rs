@@ -90,8 +90,9 @@ impl Operation for RolePolicyAttachment {
             besides: &[],
         };
         // A role's ARN has its path, which its name does not tell.
-        let arn = format!("arn:{{partition}}:iam::{{account}}:role/*{}", params.role_name);
-        Facts { proof: ProofKind::ByFind, unique: true, arns: vec![arn], ..calls.into_facts() }
+        // The role's path is not known here.
+        let role = |path: &str| format!("arn:{{partition}}:iam::{{account}}:role/{path}{}", params.role_name);
+        Facts { proof: ProofKind::ByFind, unique: true, arns: vec![role(""), role("*/")], ..calls.into_facts() }
     }
 
     fn example() -> Option<Params> {
@@ -223,7 +224,8 @@ mod tests {
     fn the_proof_is_for_find_to_say() {
         let facts = RolePolicyAttachment.facts(&params());
         assert!(facts.proof == ProofKind::ByFind && facts.unique);
-        assert_eq!(facts.arns, ["arn:{partition}:iam::{account}:role/*app-task"]);
+        let role = |name: &str| format!("arn:{{partition}}:iam::{{account}}:role/{name}");
+        assert_eq!(facts.arns, [role("app-task"), role("*/app-task")], "and no other role that ends so");
     }
 
     #[tokio::test(start_paused = true)]

@@ -77,8 +77,10 @@ impl Operation for Alias {
             rolls_back: vec!["kms:DeleteAlias"],
             besides: &[],
         };
-        let arn = format!("arn:{{partition}}:kms:{{region}}:{{account}}:{}", params.alias_name);
-        Facts { proof: ProofKind::ByFind, unique: true, arns: vec![arn], ..calls.into_facts() }
+        let arn = |what: &str| format!("arn:{{partition}}:kms:{{region}}:{{account}}:{what}");
+        // KMS wants both calls allowed on the alias and on its key.
+        let arns = vec![arn(&params.alias_name), arn(&format!("key/{}", params.target_key_id))];
+        Facts { proof: ProofKind::ByFind, unique: true, arns, ..calls.into_facts() }
     }
 
     fn example() -> Option<Params> {
@@ -227,7 +229,13 @@ mod tests {
             assert_eq!(fields, want, "{name} {key}");
         }
         let facts = Alias.facts(&params());
-        assert_eq!(facts.arns, ["arn:{partition}:kms:{region}:{account}:alias/app"]);
+        assert_eq!(
+            facts.arns,
+            [
+                "arn:{partition}:kms:{region}:{account}:alias/app",
+                "arn:{partition}:kms:{region}:{account}:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+            ]
+        );
         assert!(facts.proof == ProofKind::ByFind && facts.unique);
     }
 

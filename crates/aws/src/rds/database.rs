@@ -193,9 +193,9 @@ pub(super) fn arn(kind: &str, name: &str) -> String {
     format!("arn:{{partition}}:rds:{{region}}:{{account}}:{kind}:{}", name.to_lowercase())
 }
 
-/// The final snapshot as residue, before there is a run to name.
+/// The final snapshot as residue, with the run and the generation left open.
 pub(super) fn final_snapshot_residue(what: &str, name: &str) -> String {
-    format!("the final {what} snapshot `{name}-final-RUN-gGENERATION` stays until someone deletes it")
+    format!("the final {what} snapshot `{name}-final-{{run}}-g{{generation}}` stays until someone deletes it")
 }
 
 /// What `verify` of an undone step adds to what it observed.

@@ -175,19 +175,21 @@ impl Params {
         }
     }
 
-    /// What stays when it is gone.
-    /// What the calls are about beside the cluster: what it names, and what it leaves behind.
+    /// What the calls are about beside the cluster: what it names, the default groups that RDS takes
+    /// where it names none, and what it leaves behind.
     fn arns(&self) -> Vec<String> {
         let arn = |kind: &str, name: &str| database::arn(kind, name);
         let mut arns = vec![arn("cluster", &self.name())];
         arns.extend(self.db_subnet_group_name.iter().map(|name| arn("subgrp", name.as_str())));
-        arns.extend(self.db_cluster_parameter_group_name.iter().map(|name| arn("cluster-pg", name.as_str())));
+        let settings = self.db_cluster_parameter_group_name.as_ref().map_or("default.*", |name| name.as_str());
+        arns.extend([arn("cluster-pg", settings), arn("og", "default:*")]);
         if !self.skip_final_snapshot {
             arns.push(arn("cluster-snapshot", &format!("{}-final-*", self.name())));
         }
         arns
     }
 
+    /// What stays when it is gone.
     fn residue(&self) -> Vec<String> {
         let mut residue = Vec::new();
         if !self.skip_final_snapshot {
@@ -709,14 +711,15 @@ mod tests {
     fn the_facts_say_what_going_back_does_and_leaves() {
         let kept = DbCluster.facts(&params(json!({})));
         assert_eq!(kept.reversibility, Reversibility::Reversible);
-        assert!(kept.residue[0].contains("`mistersmith-aurora-final-RUN-gGENERATION`"), "{:?}", kept.residue);
+        assert!(kept.residue[0].contains("`mistersmith-aurora-final-{run}-g{generation}`"), "{:?}", kept.residue);
         assert_eq!(kept.rolls_back, ["rds:DeleteDBCluster"]);
         let skipped = DbCluster.facts(&params(json!({"skip_final_snapshot": true, "deletion_protection": true})));
         assert!(matches!(skipped.reversibility, Reversibility::Lossy { .. }));
         assert!(skipped.residue.is_empty());
         assert_eq!(skipped.rolls_back, ["rds:ModifyDBCluster", "rds:DeleteDBCluster"]);
-        let arn = "arn:{partition}:rds:{region}:{account}:cluster:mistersmith-aurora";
-        assert_eq!(skipped.arns, [arn]);
+        let arn = |what: &str| format!("arn:{{partition}}:rds:{{region}}:{{account}}:{what}");
+        let about = ["cluster:mistersmith-aurora", "cluster-pg:default.*", "og:default:*"];
+        assert_eq!(skipped.arns, about.map(arn), "the groups that RDS takes are authorized like those that are named");
     }
 
     fn there() -> aws_sdk_rds::types::builders::DbClusterBuilder {

@@ -217,20 +217,25 @@ impl Params {
         }
     }
 
-    /// What stays when it is gone.
-    /// What the calls are about beside the instance: what it names, and what it leaves behind.
+    /// What the calls are about beside the instance: what it names, the default groups that RDS takes
+    /// where it names none, and what it leaves behind.
     fn arns(&self) -> Vec<String> {
         let arn = |kind: &str, name: &str| database::arn(kind, name);
         let mut arns = vec![arn("db", &self.name())];
         arns.extend(self.db_cluster_identifier.iter().map(|name| arn("cluster", name.as_str())));
         arns.extend(self.db_subnet_group_name.iter().map(|name| arn("subgrp", name.as_str())));
-        arns.extend(self.db_parameter_group_name.iter().map(|name| arn("pg", name.as_str())));
+        if self.db_subnet_group_name.is_none() && self.db_cluster_identifier.is_none() {
+            arns.push(arn("subgrp", "default"));
+        }
+        let settings = self.db_parameter_group_name.as_ref().map_or("default.*", |name| name.as_str());
+        arns.extend([arn("pg", settings), arn("og", "default:*")]);
         if self.db_cluster_identifier.is_none() && !self.skip_final_snapshot {
             arns.push(arn("snapshot", &format!("{}-final-*", self.name())));
         }
         arns
     }
 
+    /// What stays when it is gone.
     fn residue(&self) -> Vec<String> {
         let mut residue = Vec::new();
         if !self.skip_final_snapshot && !self.is_member() {
@@ -887,7 +892,7 @@ mod tests {
         assert!(member.residue.is_empty(), "its data is the cluster's");
         assert_eq!(member.arns[0], "arn:{partition}:rds:{region}:{account}:db:app-1");
         let kept = DbInstance.facts(&alone(json!({"deletion_protection": true})));
-        assert!(kept.residue[0].contains("`app-final-RUN-gGENERATION`"), "{:?}", kept.residue);
+        assert!(kept.residue[0].contains("`app-final-{run}-g{generation}`"), "{:?}", kept.residue);
         assert_eq!(kept.rolls_back, ["rds:ModifyDBInstance", "rds:DeleteDBInstance"]);
         let skipped = DbInstance.facts(&alone(json!({"skip_final_snapshot": true})));
         assert!(matches!(skipped.reversibility, Reversibility::Lossy { .. }) && skipped.residue.is_empty());

@@ -546,7 +546,9 @@ impl Runner {
                 State::Undone if status.disowned => out.push(format!("{}: what is there was disowned", step.id)),
                 State::Undone if status.params.is_some() => {
                     if let Ok(run) = StepRun::new(self.shared.clone(), i, false) {
-                        out.extend(run.facts.residue.iter().map(|r| format!("{}: {r}", step.id)));
+                        let (id, generation) = (self.shared.run.to_string(), status.generation.to_string());
+                        let named = |r: &String| r.replace("{run}", &id).replace("{generation}", &generation);
+                        out.extend(run.facts.residue.iter().map(|r| format!("{}: {}", step.id, named(r))));
                     }
                 }
                 _ => {}
