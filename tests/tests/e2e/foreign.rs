@@ -217,7 +217,7 @@ fn what_the_whole_phase_would_meet_is_met_before_its_first_effect() {
     let before = operator.world();
     // Their parameters are known only when the network stands; their names are known now.
     let said = operator.apply(&mistersmith()).exits(1);
-    said.says("mistersmith-aurora-cluster").says("no effect");
+    said.says("mistersmith-aurora-cluster").says("before any effect");
     assert_eq!(operator.world(), before);
     let plan = operator.run(&["plan", &mistersmith().to_string_lossy(), "--sandbox"]).exits(1);
     plan.says("mistersmith-aurora-subnet-group");
