@@ -181,7 +181,9 @@ fn class_of_code(call: Call<'_>, code: &str, text: &str) -> Option<ErrorClass> {
         | "TransactionInProgressException"
         | "ProvisionedThroughputExceededException" => ErrorClass::Transient,
         // Permissions are about specific things, identities are not: EC2 has one code for both.
-        "AuthFailure" if text.contains("Not authorized for") => ErrorClass::Permanent,
+        "AuthFailure" if text.contains("Not authorized for") || text.contains("do not have permission") => {
+            ErrorClass::Permanent
+        }
         "ExpiredToken"
         | "ExpiredTokenException"
         | "RequestExpired"

@@ -176,7 +176,7 @@ impl Intercept for Bound {
         cfg: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let (service, operation) = match cfg.load::<Metadata>() {
-            Some(m) => (m.service().to_ascii_lowercase(), m.name().to_owned()),
+            Some(m) => (prefix(m.service()), m.name().to_owned()),
             None => ("unknown".to_owned(), "unknown".to_owned()),
         };
         if is_write(&operation) {
@@ -199,6 +199,16 @@ impl Intercept for Bound {
             attempt.end(context.response());
         }
         Ok(())
+    }
+}
+
+/// What the actions of a service begin with, as in policies and in the facts of the operations.
+fn prefix(service: &str) -> String {
+    match service.to_ascii_lowercase().as_str() {
+        "cloudwatch logs" => "logs".to_owned(),
+        "resource groups tagging api" => "tag".to_owned(),
+        "secrets manager" => "secretsmanager".to_owned(),
+        service => service.to_owned(),
     }
 }
 
@@ -292,6 +302,12 @@ mod tests {
 
     fn told(watch: &Watch) -> Vec<(String, u32, Option<u16>, Option<String>)> {
         watch.calls.lock().unwrap().iter().map(|c| (c.operation.clone(), c.attempt, c.status, c.code.clone())).collect()
+    }
+
+    #[test]
+    fn a_service_is_called_as_in_policies() {
+        let names = ["EC2", "CloudWatch Logs", "Resource Groups Tagging API", "Secrets Manager"];
+        assert_eq!(names.map(prefix), ["ec2", "logs", "tag", "secretsmanager"]);
     }
 
     #[tokio::test(start_paused = true)]

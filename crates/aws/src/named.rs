@@ -9,6 +9,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use serde_json::{Map, Value};
 use switchback_engine::{Cx, Found, Verdict};
 use switchback_model::record::Proof;
 use switchback_model::{ErrorClass, OpError, OpResult};
@@ -90,6 +91,17 @@ where
     }
 }
 
+/// `foresee`: nothing of that name may be there, where the parameter that gives the name is known.
+///
+/// # Errors
+/// Class `Foreign` when something is.
+pub(crate) async fn foresee<N: Named>(cx: &Cx, known: &Map<String, Value>, field: &str) -> OpResult<()> {
+    match known.get(field).and_then(Value::as_str) {
+        Some(name) => capture::<N>(cx, name).await.map(|_| ()),
+        None => Ok(()),
+    }
+}
+
 /// `find`: the tags of this step, run and generation make it ours; other tags, or none, another's.
 ///
 /// # Errors
@@ -153,6 +165,7 @@ pub(crate) async fn existing<N: Named>(cx: &Cx, name: &str) -> OpResult<N> {
     let found = cx.wait_for(&format!("waiting until {} `{name}` can be seen", N::WHAT), POLL, look).await?;
     found.ok_or_else(|| {
         OpError::permanent(format!("there is no {} `{name}` in {}", N::WHAT, aws.region()))
+            .with_code(OpError::NOT_THERE)
             .with_hint("check the name, the region and the account")
     })
 }

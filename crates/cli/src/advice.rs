@@ -7,9 +7,12 @@ use switchback_model::status::State;
 use switchback_model::{RunId, StepId};
 use switchback_report::text;
 
+use crate::output::quoted;
+
 /// The rescue verbs that apply to a step that needs a person, and what each says.
 pub(crate) fn verbs(run: RunId, step: &StepId, state: State) -> Vec<(String, String)> {
     let run = text::short(run);
+    let step = quoted(step.as_str());
     let verb = |verb: &str, what: &str| (format!("{verb} {step} --run {run} --reason TEXT"), what.to_owned());
     let adopt = verb("adopt", "it is ours");
     let disown = verb("disown", "it is not ours, or is accepted as it is");

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use switchback_engine::Registry;
 use switchback_model::facts::{Facts, ProofKind};
-use switchback_model::plan::{AwsTarget, Plan};
+use switchback_model::plan::{AwsTarget, Plan, SecretFrom};
 
 use crate::view;
 
@@ -102,10 +102,31 @@ pub(crate) fn policy(
         let carries = json!({"Null": {format!("aws:ResourceTag/{tag_prefix}:run"): "false"}});
         statements.push(statement("UndoWhatARunMade", &tagged, json!("*"), Some(carries)));
     }
+    // Secrets are asked for in the target `aws`, whatever step takes them.
+    let secrets = secrets(plan, target);
+    if provider.is_none() && !secrets.is_empty() {
+        let read = BTreeSet::from(["secretsmanager:GetSecretValue".to_owned()]);
+        statements.push(statement("ReadSecrets", &read, json!(secrets), None));
+    }
     for (n, (actions, arns)) in named.iter().enumerate() {
         statements.push(statement(&format!("Named{}", n + 1), actions, json!(arns), None));
     }
     json!({"Version": "2012-10-17", "Statement": statements})
+}
+
+/// The ARNs of the secrets that Secrets Manager is asked for. It adds a hyphen and six characters to their names.
+fn secrets(plan: &Plan, target: &AwsTarget) -> BTreeSet<String> {
+    let managed = plan.secrets.values().filter_map(|secret| match &secret.from {
+        Some(SecretFrom::SecretsManager(secret)) => Some(secret.secret_id.as_str()),
+        _ => None,
+    });
+    let arn = |id: &str| {
+        if id.starts_with("arn:") {
+            return id.to_owned();
+        }
+        filled(&format!("arn:{{partition}}:secretsmanager:{{region}}:{{account}}:secret:{id}-??????"), target)
+    };
+    managed.map(arn).collect()
 }
 
 fn statement(sid: &str, actions: &BTreeSet<String>, resource: Value, condition: Option<Value>) -> Value {
@@ -254,6 +275,42 @@ mod tests {
         assert!(about("rds:CreateDBInstance").as_array().unwrap().contains(&cluster), "through the reference");
         assert_eq!(about("iam:CreateServiceLinkedRole"), "*", "not about the database");
         assert!(size(&policy) < LARGEST);
+    }
+
+    #[test]
+    fn a_secret_of_secrets_manager_may_be_read() {
+        let with = |id: &str| {
+            let mut registry = Registry::new();
+            switchback_aws::register(&mut registry).unwrap();
+            let text = format!(
+                r#"runbook: x
+version: 1
+target:
+  aws: {{ region: us-east-1, account: "123456789012" }}
+  aws.west: {{ region: us-west-2, account: "123456789012" }}
+inputs:
+  pw: {{ type: secret, from: {{ secrets_manager: {{ secret_id: "{id}" }} }} }}
+phases:
+  - name: only
+    steps:
+      - id: cluster
+        op: aws.rds.db_cluster
+        provider: aws.west
+        with: {{ db_cluster_identifier: App, engine: aurora-postgresql, master_username: postgres, master_user_password: "${{inputs.pw}}" }}
+"#
+            );
+            let plan = plan_runbook(&Source::new("runbook.yaml", &text), &registry, &BTreeMap::new()).unwrap().plan;
+            let target = plan.target.aws.clone().unwrap();
+            [None, Some("aws.west")].map(|provider| {
+                statement(&policy(&plan, &registry, &target, provider, "switchback"), "ReadSecrets").clone()
+            })
+        };
+        let arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:db/pw-??????";
+        let [here, there] = with("db/pw");
+        assert_eq!((&here["Action"], &here["Resource"]), (&json!(["secretsmanager:GetSecretValue"]), &json!([arn])));
+        assert_eq!(there, Value::Null, "it is asked for in the target `aws` only");
+        let arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:db/pw-AAAAAB";
+        assert_eq!(with(arn)[0]["Resource"], json!([arn]));
     }
 
     #[test]

@@ -61,6 +61,7 @@ pub(crate) async fn look(plan: &Plan, env: &Environment) -> PreflightView {
             Some(Ok(())) => view.captured += 1,
             // Something it needs is not there yet: a run captures it right before its create.
             Some(Err(e)) if e.class == ErrorClass::Busy => view.later += 1,
+            Some(Err(e)) if e.code.as_deref() == Some(OpError::NOT_THERE) && !step.needs.is_empty() => view.later += 1,
             Some(Err(e)) => view.reasons.push((Some(step.id.clone()), e)),
         }
     }

@@ -214,9 +214,11 @@ fn nowhere(names: &[&str], begins: bool) -> CommandError {
     let (first, names) = (names.first().copied().unwrap_or_default(), names.join("`, `"));
     // A run that is there goes on when the secret is given.
     let kind = if begins { Kind::Refused } else { Kind::Paused };
+    // And it has its runbook with it, which is not read again.
+    let runbook = if begins { "or write `from:` in the runbook; " } else { "" };
     CommandError::said(kind, format!("nobody says what the secret `{names}` is: nothing was done")).advice(format!(
-        "set {variable} to the value, or {variable}_FILE to the path of a file; or give --secret-file {first}=PATH; or write \
-         `from:` in the runbook; or run it on a terminal, which asks",
+        "set {variable} to the value, or {variable}_FILE to the path of a file; or give --secret-file {first}=PATH; \
+         {runbook}or run it on a terminal, which asks",
         variable = variable(first)
     ))
 }

@@ -89,6 +89,9 @@ impl fmt::Display for OpError {
 }
 
 impl OpError {
+    /// The code of an error that says: what the step works inside of, or on, is not there.
+    pub const NOT_THERE: &'static str = "NotThere";
+
     /// An error of the given class.
     #[must_use]
     pub fn new(class: ErrorClass, message: impl Into<String>) -> Self {

@@ -111,6 +111,7 @@ impl Lines {
         }
         let (way, there) = match direction {
             Direction::Forward => ("run", "done already"),
+            Direction::Unwinding if already == 1 => ("unwind", "needs nothing"),
             Direction::Unwinding => ("unwind", "need nothing"),
         };
         let already = if already > 0 { format!(", {already} {there}") } else { String::new() };

@@ -367,7 +367,7 @@ mod tests {
         for (state, presence) in [
             ("pending", Presence::There),
             ("available", Presence::There),
-            ("failed", Presence::Leaving),
+            ("failed", Presence::There),
             ("deleting", Presence::Leaving),
             ("deleted", Presence::Gone),
         ] {

@@ -178,7 +178,7 @@ impl Resource for VpcEndpoint {
 fn nat_gateway_presence(gateway: &NatGateway) -> Presence {
     match gateway.state() {
         Some(NatGatewayState::Deleted) => Presence::Gone,
-        Some(NatGatewayState::Deleting | NatGatewayState::Failed) => Presence::Leaving,
+        Some(NatGatewayState::Deleting) => Presence::Leaving,
         _ => Presence::There,
     }
 }
@@ -237,6 +237,7 @@ pub(super) async fn existing<R: Resource>(cx: &Cx, id: &str) -> OpResult<R> {
     };
     cx.wait_for(&format!("waiting until {id} can be seen"), POLL, look).await?.ok_or_else(|| {
         OpError::permanent(format!("there is no {} {id} in {}", R::WHAT, aws.region()))
+            .with_code(OpError::NOT_THERE)
             .with_hint("check the id, the region and the account")
     })
 }

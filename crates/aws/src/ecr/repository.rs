@@ -11,7 +11,7 @@ use aws_sdk_ecr::types::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use switchback_engine::operation::ParamError;
 use switchback_engine::{Cx, Expect, Found, Operation, Undo, Verdict};
 use switchback_model::facts::Facts;
@@ -318,6 +318,10 @@ impl Operation for Repository {
 
     async fn capture(&self, cx: &Cx, params: &Params) -> OpResult<Absent> {
         named::capture::<There>(cx, params.repository_name.as_str()).await
+    }
+
+    async fn foresee(&self, cx: &Cx, known: &Map<String, Value>) -> OpResult<()> {
+        named::foresee::<There>(cx, known, "repository_name").await
     }
 
     async fn create(&self, cx: &Cx, params: &Params, _before: &Absent) -> OpResult<Output> {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use aws_sdk_ecs::types::{CapacityProviderStrategyItem, Cluster as Described, ClusterField, ClusterSetting, Tag};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use switchback_engine::operation::ParamError;
 use switchback_engine::{Cx, Expect, Found, Operation, Undo, Verdict};
 use switchback_model::facts::Facts;
@@ -355,6 +355,10 @@ impl Operation for Cluster {
 
     async fn capture(&self, cx: &Cx, params: &Params) -> OpResult<Absent> {
         named::capture::<There>(cx, params.cluster_name.as_str()).await
+    }
+
+    async fn foresee(&self, cx: &Cx, known: &Map<String, Value>) -> OpResult<()> {
+        named::foresee::<There>(cx, known, "cluster_name").await
     }
 
     async fn create(&self, cx: &Cx, params: &Params, _before: &Absent) -> OpResult<Output> {

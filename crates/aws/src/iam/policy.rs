@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use switchback_engine::operation::ParamError;
 use switchback_engine::{Cx, Expect, Found, Operation, Undo, Verdict};
 use switchback_model::facts::Facts;
@@ -159,6 +159,10 @@ impl Operation for Policy {
 
     async fn capture(&self, cx: &Cx, params: &Params) -> OpResult<Absent> {
         named::capture::<Described>(cx, &params.policy_name).await
+    }
+
+    async fn foresee(&self, cx: &Cx, known: &Map<String, Value>) -> OpResult<()> {
+        named::foresee::<Described>(cx, known, "policy_name").await
     }
 
     async fn create(&self, cx: &Cx, params: &Params, _before: &Absent) -> OpResult<Output> {

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use aws_sdk_cloudwatchlogs::types::LogGroup as Described;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use switchback_engine::operation::ParamError;
 use switchback_engine::{Cx, Expect, Found, Operation, Undo, Verdict};
 use switchback_model::facts::{Facts, Reversibility};
@@ -210,6 +210,10 @@ impl Operation for LogGroup {
 
     async fn capture(&self, cx: &Cx, params: &Params) -> OpResult<Absent> {
         named::capture::<There>(cx, params.log_group_name.as_str()).await
+    }
+
+    async fn foresee(&self, cx: &Cx, known: &Map<String, Value>) -> OpResult<()> {
+        named::foresee::<There>(cx, known, "log_group_name").await
     }
 
     async fn create(&self, cx: &Cx, params: &Params, _before: &Absent) -> OpResult<Output> {

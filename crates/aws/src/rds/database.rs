@@ -92,7 +92,7 @@ pub(super) async fn check_engine(cx: &Cx, engine: &str, version: Option<&str>) -
     let Some(version) = version else { return Ok(()) };
     match versions(cx, engine, Some(version)).await {
         Ok(found) if found.is_empty() => {}
-        Err(e) if e.class != ErrorClass::Transient => return Err(e),
+        Err(e) if e.class == ErrorClass::Unavailable => return Err(e),
         _ => return Ok(()),
     }
     let there = near(engine, version, &versions(cx, engine, None).await?);
@@ -199,9 +199,9 @@ pub(super) fn arn_of_group(kind: &str, name: Option<&str>) -> String {
     arn(kind, name.unwrap_or("default*"))
 }
 
-/// The final snapshot as residue, before there is a run to name.
+/// The final snapshot as residue, with the run and the generation left open.
 pub(super) fn final_snapshot_residue(what: &str, name: &str) -> String {
-    format!("the final {what} snapshot `{name}-final-RUN-gGENERATION` stays until someone deletes it")
+    format!("the final {what} snapshot `{name}-final-{{run}}-g{{generation}}` stays until someone deletes it")
 }
 
 /// What `verify` of an undone step adds to what it observed.

@@ -713,7 +713,7 @@ mod tests {
     fn the_facts_say_what_going_back_does_and_leaves() {
         let kept = DbCluster.facts(&params(json!({})));
         assert_eq!(kept.reversibility, Reversibility::Reversible);
-        assert!(kept.residue[0].contains("`mistersmith-aurora-final-RUN-gGENERATION`"), "{:?}", kept.residue);
+        assert!(kept.residue[0].contains("`mistersmith-aurora-final-{run}-g{generation}`"), "{:?}", kept.residue);
         assert_eq!(kept.rolls_back, ["rds:DeleteDBCluster"]);
         let skipped = DbCluster.facts(&params(json!({"skip_final_snapshot": true, "deletion_protection": true})));
         assert!(matches!(skipped.reversibility, Reversibility::Lossy { .. }));

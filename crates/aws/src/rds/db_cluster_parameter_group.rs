@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use aws_sdk_rds::types::{ApplyMethod, DbClusterParameterGroup as Described, Parameter};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use switchback_engine::operation::ParamError;
 use switchback_engine::{Cx, Expect, Found, Operation, Undo, Verdict};
 use switchback_model::facts::Facts;
@@ -205,6 +205,14 @@ impl Operation for DbClusterParameterGroup {
 
     async fn capture(&self, cx: &Cx, params: &Params) -> OpResult<Absent> {
         named::capture::<Group>(cx, &params.name()).await
+    }
+
+    async fn foresee(&self, cx: &Cx, known: &Map<String, Value>) -> OpResult<()> {
+        let name = known.get("db_cluster_parameter_group_name").and_then(Value::as_str);
+        match name {
+            Some(name) => named::capture::<Group>(cx, &name.to_ascii_lowercase()).await.map(|_| ()),
+            None => Ok(()),
+        }
     }
 
     async fn create(&self, cx: &Cx, params: &Params, _before: &Absent) -> OpResult<Output> {

@@ -898,7 +898,7 @@ mod tests {
         let of = ["db:app-1", "cluster:app", "subgrp:*", "pg:default*", "og:default*"];
         assert_eq!(member.arns, of.map(|of| format!("arn:{{partition}}:rds:{{region}}:{{account}}:{of}")));
         let kept = DbInstance.facts(&alone(json!({"deletion_protection": true})));
-        assert!(kept.residue[0].contains("`app-final-RUN-gGENERATION`"), "{:?}", kept.residue);
+        assert!(kept.residue[0].contains("`app-final-{run}-g{generation}`"), "{:?}", kept.residue);
         assert_eq!(kept.rolls_back, ["rds:ModifyDBInstance", "rds:DeleteDBInstance"]);
         let skipped = DbInstance.facts(&alone(json!({"skip_final_snapshot": true})));
         assert!(matches!(skipped.reversibility, Reversibility::Lossy { .. }) && skipped.residue.is_empty());

@@ -51,12 +51,13 @@ fn say(app: &App, info: Option<&Info>) -> CommandResult<()> {
     } else if let Some(info) = info {
         app.out.data(&format!(
             "endpoint {}\naccount  {}\nregion   {}\nprocess  {}\n\n\
-             export AWS_ENDPOINT_URL={} AWS_REGION={} AWS_ACCESS_KEY_ID={} AWS_SECRET_ACCESS_KEY={}\n",
+             export AWS_ENDPOINT_URL={} AWS_REGION={} AWS_DEFAULT_REGION={} AWS_ACCESS_KEY_ID={} AWS_SECRET_ACCESS_KEY={}\n",
             info.endpoint,
             info.account,
             info.region,
             info.pid,
             info.endpoint,
+            info.region,
             info.region,
             info.access_key_id,
             info.secret_access_key,

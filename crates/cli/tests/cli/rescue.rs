@@ -37,7 +37,7 @@ fn what_a_person_marked_as_done_is_not_undone_without_a_person() {
     let ran = place.expect(5, "unwind --all --auto-approve");
     assert!(ran.stderr.contains("stuck: a person is needed"), "{ran}");
     let status = place.expect(0, "status").stdout;
-    assert!(status.contains("adopt c[x] --run "), "{status}");
+    assert!(status.contains("adopt 'c[x]' --run "), "{status}");
     let ran = place.expect(1, "resume");
     assert!(ran.stderr.contains("can only go on unwinding"), "{ran}");
     place.exits(0, "adopt c[x] --reason ours");

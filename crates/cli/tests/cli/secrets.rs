@@ -126,7 +126,7 @@ fn a_run_goes_on_with_the_value_that_it_began_with() {
     exit 4
     --- stderr
     error: nobody says what the secret `password` is: nothing was done
-    hint: set SWITCHBACK_INPUT_PASSWORD to the value, or SWITCHBACK_INPUT_PASSWORD_FILE to the path of a file; or give --secret-file password=PATH; or write `from:` in the runbook; or run it on a terminal, which asks
+    hint: set SWITCHBACK_INPUT_PASSWORD to the value, or SWITCHBACK_INPUT_PASSWORD_FILE to the path of a file; or give --secret-file password=PATH; or run it on a terminal, which asks
     ");
     assert_eq!(run(&place, "log --all", &[]).stdout, before, "nothing was done, not even on record");
     place.write("pw", format!("{CANARY}\n"));

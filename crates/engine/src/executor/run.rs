@@ -191,6 +191,8 @@ impl Runner {
                     Some((i, Ok(()))) => self.shared.with_writes(i, |w| w.captured_here = true),
                     // Something it needs is not there yet: it is captured right before its create.
                     Some((_, Err(Halt::Failed(e)))) if e.class == ErrorClass::Busy => {}
+                    // It may be what a step makes that this one names in `needs`.
+                    Some((i, Err(Halt::Failed(e)))) if self.may_come(i, &e) => {}
                     Some((i, Err(Halt::Failed(e) | Halt::Paused(e) | Halt::Stuck(e)))) => {
                         reasons.push((Some(self.shared.plan.steps[i].id.clone()), e));
                     }
@@ -198,7 +200,9 @@ impl Runner {
                     Some((_, Err(Halt::Illegal(e)))) => return Err(ExecError::Illegal(e)),
                 }
             }
-            reasons.extend(self.foresee().await?);
+            if self.shared.control.stopping().is_none() {
+                reasons.extend(self.foresee().await?);
+            }
             if reasons.is_empty() && (rested || next.next().is_some()) {
                 return self.pause(None, &OpError::permanent("stopped by the operator")).map(Some);
             }
@@ -240,7 +244,9 @@ impl Runner {
                 let deadline = Instant::now() + FORESEE;
                 let cx = Cx::new(shared.run_cx.clone(), step.id.clone(), generation, "", deadline)
                     .on_target(step.provider.as_deref());
-                let said = op.foresee(&cx, &step.params.known_fields()).await.err()?;
+                let known = step.params.known_fields();
+                // What cannot be said in time is said by `capture`.
+                let said = tokio::time::timeout_at(deadline, op.foresee(&cx, &known)).await.ok()?.err()?;
                 let is_certain =
                     !matches!(said.class, ErrorClass::Transient | ErrorClass::Ambiguous | ErrorClass::Busy);
                 is_certain.then(|| (Some(step.id.clone()), shared.env.secrets.hide_in(said)))
@@ -249,6 +255,12 @@ impl Runner {
         let found: Vec<_> = futures_util::stream::iter(looks).buffer_unordered(self.width()).collect().await;
         self.shared.commit(self.journal.as_mut())?;
         Ok(found.into_iter().flatten().collect())
+    }
+
+    /// Whether what a step misses may be made by one that comes before it.
+    fn may_come(&self, i: usize, error: &OpError) -> bool {
+        let plan = &self.shared.plan;
+        error.code.as_deref() == Some(OpError::NOT_THERE) && !plan.steps[i].needs.is_empty()
     }
 
     fn width(&self) -> usize {
@@ -546,7 +558,9 @@ impl Runner {
                 State::Undone if status.disowned => out.push(format!("{}: what is there was disowned", step.id)),
                 State::Undone if status.params.is_some() => {
                     if let Ok(run) = StepRun::new(self.shared.clone(), i, false) {
-                        out.extend(run.facts.residue.iter().map(|r| format!("{}: {r}", step.id)));
+                        let (id, generation) = (self.shared.run.to_string(), status.generation.to_string());
+                        let named = |r: &String| r.replace("{run}", &id).replace("{generation}", &generation);
+                        out.extend(run.facts.residue.iter().map(|r| format!("{}: {}", step.id, named(r))));
                     }
                 }
                 _ => {}

@@ -374,7 +374,7 @@ impl<'a, 'r> Builder<'a, 'r> {
             self.errors.push(
                 Diagnostic::new("plan::refused_param", format!("`{name}`: {message}"))
                     .at(span, "the operation refuses this")
-                    .help(format!("the parameters of `{}` are in the output of `switchback schema`", op.kind())),
+                    .help(format!("`switchback ops {}` shows its parameters", op.kind())),
             );
         }
     }

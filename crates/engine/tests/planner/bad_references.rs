@@ -428,7 +428,7 @@ fn what_only_the_operation_knows() {
        |
     11 |       - { id: a, op: net.vpc, with: { tags: {}, cidr_block: 10.0.0.0/99 } }
        |                                                             ^^^^^^^^^^^ the operation refuses this
-       = help: the parameters of `net.vpc` are in the output of `switchback schema`
+       = help: `switchback ops net.vpc` shows its parameters
     "#);
 }
 
