@@ -10,7 +10,7 @@ use switchback_engine::executor::{Control, Environment};
 use switchback_engine::provider::no_log;
 use switchback_model::plan::{Plan, PlanStep};
 use switchback_model::record::Called;
-use switchback_model::{ErrorClass, Generation, OpError, OpResult, StepId};
+use switchback_model::{ErrorClass, Generation, OpError, OpResult, SecretRef, StepId};
 use switchback_report::plan::PreflightView;
 use tokio::time::Instant;
 
@@ -75,7 +75,7 @@ async fn capture(step: &PlanStep, env: &Environment, shared: &Arc<RunCx>) -> Opt
         let deadline = Instant::now() + step.timeout.unwrap_or(FORESEE);
         let cx = Cx::new(shared.clone(), step.id.clone(), Generation::FIRST, "", deadline);
         let cx = cx.on_target(step.provider.as_deref());
-        let said = op.foresee(&cx, &step.params.known_fields()).await.err()?;
+        let said = op.foresee(&cx, &step.params.known_fields(&|name| Some(SecretRef::of_input(name)))).await.err()?;
         let is_certain = !matches!(said.class, ErrorClass::Transient | ErrorClass::Ambiguous | ErrorClass::Busy);
         return is_certain.then_some(Err(said));
     };

@@ -357,13 +357,14 @@ impl Template {
         })
     }
 
-    /// The fields of an object that are complete as they stand, with secrets by what is known of them
-    /// before there is a run.
+    /// The fields of an object that are complete as they stand, with every secret from `secret`.
     #[must_use]
-    pub fn known_fields(&self) -> Map<String, Value> {
+    pub fn known_fields(&self, secret: &impl Fn(&str) -> Option<SecretRef>) -> Map<String, Value> {
         let Self::Map(fields) = self else { return Map::new() };
         let known = fields.iter().filter(|(_, template)| template.is_known());
-        known.filter_map(|(name, template)| Some((name.clone(), template.resolve(&|_| None).ok()?))).collect()
+        known
+            .filter_map(|(name, template)| Some((name.clone(), template.resolve_with(&|_| None, secret).ok()?)))
+            .collect()
     }
 
     /// Every reference in it.

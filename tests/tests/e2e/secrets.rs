@@ -86,3 +86,16 @@ fn the_password_of_the_database_is_in_no_byte_that_anybody_can_read() {
     assert!(no_file_holds_it(operator.state.path()) >= 2);
     assert_eq!(operator.world()["total"], 0);
 }
+
+#[test]
+fn a_password_that_the_database_would_refuse_is_refused_before_anything_is_made() {
+    let operator = Operator::with_sandbox();
+    let before = operator.world();
+    let path = mistersmith();
+    let mut apply = operator.command(&["apply", &path.to_string_lossy(), "--sandbox", "--auto-approve"]);
+    let said = apply.env("SWITCHBACK_INPUT_DB_PASSWORD", "s h/ort").output().unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+    assert_eq!(said.status.code(), Some(1), "{text}");
+    assert!(text.contains("the master password") && !text.contains("s h/ort"), "{text}");
+    assert_eq!(operator.world(), before);
+}

@@ -22,9 +22,10 @@ use std::future::Future;
 use std::time::Duration;
 
 use aws_sdk_rds::types::DbEngineVersion;
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use switchback_engine::{Cx, Undo, Verdict};
-use switchback_model::{ErrorClass, OpError, OpResult};
+use switchback_model::{ErrorClass, OpError, OpResult, SecretRef};
 
 use super::client;
 use super::db_instance::Instance;
@@ -81,6 +82,26 @@ pub(super) fn major<'a>(engine: &str, version: &'a str) -> &'a str {
 /// The version that `verify` compares: as asked for where it is the same major one.
 pub(super) fn compared_version<'a>(engine: &str, wanted: &'a str, there: &'a str) -> &'a str {
     if major(engine, wanted) == major(engine, there) { wanted } else { there }
+}
+
+/// Refuses a master password that RDS would refuse, as far as its rules are known, where this process has it. The
+/// error says nothing of the value.
+///
+/// # Errors
+/// Class `Permanent` when it is too short or too long, or holds what RDS does not take.
+pub(super) fn check_password(cx: &Cx, of: Option<&SecretRef>) -> OpResult<()> {
+    let Some(value) = of.and_then(|of| cx.secret(of).ok()) else { return Ok(()) };
+    let value = value.expose_secret();
+    // The most that any engine takes; that some take fewer, the create call says.
+    let fits = (8..=128).contains(&value.chars().count())
+        && value.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '/' | '"' | '@'));
+    if fits {
+        return Ok(());
+    }
+    let message = "the master password is not one that RDS takes";
+    Err(OpError::permanent(message).with_hint(
+        "8 to 41 (MySQL), 99 (Aurora PostgreSQL) or 128 printable ASCII characters, without `/`, `\"`, `@` and spaces",
+    ))
 }
 
 /// Refuses an engine version that the region does not have, and says which there are near it. Where the list

@@ -655,12 +655,15 @@ impl Operation for DbInstance {
     }
 
     async fn capture(&self, cx: &Cx, params: &Params) -> OpResult<Absent> {
+        database::check_password(cx, params.master_user_password.as_ref())?;
         database::check_engine(cx, &params.engine, params.engine_version.as_deref()).await?;
         named::capture::<Instance>(cx, &params.name()).await
     }
 
     async fn foresee(&self, cx: &Cx, known: &Map<String, Value>) -> OpResult<()> {
         let text = |field: &str| known.get(field).and_then(Value::as_str);
+        let password = known.get("master_user_password").and_then(|of| SecretRef::deserialize(of).ok());
+        database::check_password(cx, password.as_ref())?;
         if let Some(engine) = text("engine") {
             database::check_engine(cx, engine, text("engine_version")).await?;
         }

@@ -244,7 +244,7 @@ impl Runner {
                 let deadline = Instant::now() + FORESEE;
                 let cx = Cx::new(shared.run_cx.clone(), step.id.clone(), generation, "", deadline)
                     .on_target(step.provider.as_deref());
-                let known = step.params.known_fields();
+                let known = step.params.known_fields(&|name| shared.history().secret(name).cloned());
                 // What cannot be said in time is said by `capture`.
                 let said = tokio::time::timeout_at(deadline, op.foresee(&cx, &known)).await.ok()?.err()?;
                 let is_certain =

@@ -142,6 +142,7 @@ impl Checker<'_> {
         Diagnostic::new("plan::secret", format!("{} wants a secret", self.subject(path)))
             .at(span, "this would be stored in the plan and in the journal")
             .help("declare an input of type `secret` and refer to it: `${inputs.NAME}`")
+            .hiding()
     }
 
     fn facet(&self, arg: &Arg<'_>, facet: &Shape, whole: ShapeId, path: &str, depth: usize, out: &mut Vec<Diagnostic>) {

@@ -33,13 +33,15 @@ pub struct Diagnostic {
     pub labels: Vec<Label>,
     /// What was expected and what to do.
     pub help: Option<String>,
+    /// The first place holds what nobody is to read: it is shown as asterisks, in every error.
+    pub hides: bool,
 }
 
 impl Diagnostic {
     /// An error without a place.
     #[must_use]
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), labels: Vec::new(), help: None }
+        Self { code, message: message.into(), labels: Vec::new(), help: None, hides: false }
     }
 
     /// Adds a place.
@@ -56,6 +58,13 @@ impl Diagnostic {
         self
     }
 
+    /// What stands at the first place is shown by no error of this file.
+    #[must_use]
+    pub const fn hiding(mut self) -> Self {
+        self.hides = true;
+        self
+    }
+
     /// Without control characters from the file, which would reach the terminal.
     fn shown(&self) -> Self {
         let clean = |text: &str| text.chars().map(|c| if is_control(c) || c == '\n' { '?' } else { c }).collect();
@@ -64,6 +73,7 @@ impl Diagnostic {
             message: clean(&self.message),
             labels: self.labels.iter().map(|l| Label { span: l.span, text: clean(&l.text) }).collect(),
             help: self.help.as_deref().map(clean),
+            hides: self.hides,
         }
     }
 }
@@ -123,6 +133,9 @@ impl Diagnostics {
     /// Adds an error, unless it is there already (the elements of a `for_each` share their
     /// text). Beyond a hundred they are only counted.
     pub fn push(&mut self, mut diagnostic: Diagnostic) {
+        if let (true, Some(label)) = (diagnostic.hides, diagnostic.labels.first()) {
+            self.source = self.source.masked(label.span);
+        }
         if self.is_full() {
             self.more += 1;
             return;

@@ -107,6 +107,18 @@ impl Source {
         &self.text
     }
 
+    /// With asterisks in that place, byte for byte, so that every other place stays where it is.
+    #[must_use]
+    pub(crate) fn masked(&self, span: Span) -> Self {
+        let (Some(before), Some(within), Some(after)) =
+            (self.text.get(..span.start()), self.text.get(span.start()..span.end()), self.text.get(span.end()..))
+        else {
+            return self.clone();
+        };
+        let stars: String = within.bytes().map(|b| if b == b'\n' { '\n' } else { '*' }).collect();
+        Self { name: self.name.clone(), text: format!("{before}{stars}{after}").into() }
+    }
+
     /// The text of a span; empty when it lies outside.
     #[must_use]
     pub fn slice(&self, span: Span) -> &str {

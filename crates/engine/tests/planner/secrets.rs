@@ -53,14 +53,14 @@ fn a_secret_stands_where_an_operation_takes_one() {
     error[plan::secret]: `name` does not take a secret, and `pw` is one
       --> runbook.yaml:16:23
        |
-    16 |         with: { name: "${inputs.pw}", password: hunter2 }
+    16 |         with: { name: "${inputs.pw}", password: ******* }
        |                       ^^^^^^^^^^^^^^ this would be stored and shown like any other value
        = help: a secret stands only where an operation takes one
 
     error[plan::secret]: `password` wants a secret
       --> runbook.yaml:16:49
        |
-    16 |         with: { name: "${inputs.pw}", password: hunter2 }
+    16 |         with: { name: "${inputs.pw}", password: ******* }
        |                                                 ^^^^^^^ this would be stored in the plan and in the journal
        = help: declare an input of type `secret` and refer to it: `${inputs.NAME}`
     "#);
@@ -186,14 +186,14 @@ fn a_value_has_no_place_in_a_runbook_or_on_a_command_line() {
     error[input::secret_default]: the secret `spare` has a default
       --> runbook.yaml:10:35
        |
-    10 |   spare: { type: secret, default: hunter2, pattern: x }
+    10 |   spare: { type: secret, default: *******, pattern: x }
        |                                   ^^^^^^^ whoever reads the runbook can read this
        = help: remove it, and change what it stands for; `from:` says where a secret comes from
 
     error[input::pattern]: the input `spare` has a pattern and is not a string
       --> runbook.yaml:10:53
        |
-    10 |   spare: { type: secret, default: hunter2, pattern: x }
+    10 |   spare: { type: secret, default: *******, pattern: x }
        |                                                     ^ its type is `secret`
        = help: only inputs of type `string` can have a pattern
     ");
