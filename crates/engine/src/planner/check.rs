@@ -56,7 +56,10 @@ impl Checker<'_> {
             ArgKind::Value(Value::Null, _) => {}
             ArgKind::Ref(reference) if reference.op.output.is_secret(reference.shape) => return,
             _ if self.shapes.is_secret(want) => {
-                out.push(self.secret_wanted(arg.span, path));
+                let wanted = self.secret_wanted(arg.span, path);
+                // A reference gives nothing away; what is written out may be the secret itself.
+                let refers = matches!(arg.kind, ArgKind::Value(_, Some(_)) | ArgKind::Ref(_));
+                out.push(if refers { wanted } else { wanted.hiding() });
                 return;
             }
             ArgKind::Ref(reference) => {
@@ -142,7 +145,6 @@ impl Checker<'_> {
         Diagnostic::new("plan::secret", format!("{} wants a secret", self.subject(path)))
             .at(span, "this would be stored in the plan and in the journal")
             .help("declare an input of type `secret` and refer to it: `${inputs.NAME}`")
-            .hiding()
     }
 
     fn facet(&self, arg: &Arg<'_>, facet: &Shape, whole: ShapeId, path: &str, depth: usize, out: &mut Vec<Diagnostic>) {
