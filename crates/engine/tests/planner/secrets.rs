@@ -83,7 +83,7 @@ fn a_secret_stands_where_an_operation_takes_one() {
     error[plan::secret]: `password` wants a secret
       --> runbook.yaml:16:36
        |
-    16 |         with: { name: a, password: { source: x, fingerprint: y } }
+    16 |         with: { name: a, password: ***************************** }
        |                                    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ this would be stored in the plan and in the journal
        = help: declare an input of type `secret` and refer to it: `${inputs.NAME}`
     ");
