@@ -77,12 +77,7 @@ pub(crate) async fn emptied<N: Named, F>(cx: &Cx, name: &str, look: impl Fn() ->
 where
     F: Future<Output = OpResult<Option<String>>> + Send,
 {
-    let patience = Instant::now() + cx.get::<AwsContext>()?.quiet();
-    let look = || async {
-        let inside = look().await?;
-        Ok((inside.is_none() || Instant::now() >= patience).then_some(inside))
-    };
-    match cx.wait_for(&format!("waiting until {} `{name}` is empty", N::WHAT), POLL, look).await? {
+    match patiently(cx, &format!("waiting until {} `{name}` is empty", N::WHAT), look, Option::is_none).await? {
         None => Ok(()),
         Some(inside) => {
             Err(OpError::drift(format!("{} `{name}` holds {inside}, which this step did not make", N::WHAT))
@@ -140,13 +135,9 @@ fn unless_anothers<N: Named>(cx: &Cx, name: &str, there: Option<N>) -> OpResult<
 /// # Errors
 /// Class `Drift` when it is gone, or is not what this step made.
 pub(crate) async fn ours_there<N: Named>(cx: &Cx, name: &str) -> OpResult<N> {
-    let patience = Instant::now() + cx.get::<AwsContext>()?.quiet();
-    let look = || async {
-        let found = N::read(cx, name).await?;
-        let ours = found.as_ref().is_some_and(|thing| tags::are_of_step(cx, thing.tags()));
-        Ok((ours || Instant::now() >= patience).then_some(found))
-    };
-    let found = cx.wait_for(&format!("waiting until {} `{name}` can be seen", N::WHAT), POLL, look).await?;
+    let is_ours = |found: &Option<N>| found.as_ref().is_some_and(|thing| tags::are_of_step(cx, thing.tags()));
+    let waiting_for = format!("waiting until {} `{name}` can be seen", N::WHAT);
+    let found = patiently(cx, &waiting_for, || N::read(cx, name), is_ours).await?;
     unless_anothers(cx, name, found)?.ok_or_else(|| OpError::drift(format!("{} `{name}` is no longer there", N::WHAT)))
 }
 
@@ -157,13 +148,8 @@ pub(crate) async fn ours_there<N: Named>(cx: &Cx, name: &str) -> OpResult<N> {
 /// Class `Permanent` when it is not there.
 pub(crate) async fn existing<N: Named>(cx: &Cx, name: &str) -> OpResult<N> {
     let aws = cx.get::<AwsContext>()?;
-    let patience = Instant::now() + aws.quiet();
-    let look = || async {
-        let found = N::read(cx, name).await?;
-        Ok((found.is_some() || Instant::now() >= patience).then_some(found))
-    };
-    let found = cx.wait_for(&format!("waiting until {} `{name}` can be seen", N::WHAT), POLL, look).await?;
-    found.ok_or_else(|| {
+    let waiting_for = format!("waiting until {} `{name}` can be seen", N::WHAT);
+    patiently(cx, &waiting_for, || N::read(cx, name), Option::is_some).await?.ok_or_else(|| {
         OpError::permanent(format!("there is no {} `{name}` in {}", N::WHAT, aws.region()))
             .with_code(OpError::NOT_THERE)
             .with_hint("check the name, the region and the account")

@@ -16,11 +16,14 @@ use std::collections::BTreeSet;
 
 use aws_sdk_rds::types::{Tag, VpcSecurityGroupMembership};
 use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::{Map, Value};
 use switchback_engine::Cx;
-use switchback_model::{ErrorClass, OpError, OpResult};
+use switchback_model::{ErrorClass, OpError, OpResult, SecretRef};
 
 use crate::context::AwsContext;
 use crate::errors::{Call, is_not_found, op_error};
+use crate::named::{self, Named};
 use crate::tags::{self, Tags};
 
 /// The client of the step.
@@ -80,6 +83,25 @@ fn without_secret(mut error: OpError, secret: Option<&SecretString>) -> OpError 
         error.message = error.message.replace(value, "(secret)");
     }
     error
+}
+
+/// `foresee` of a name as RDS has it, in lower case.
+async fn foresee<N: Named>(cx: &Cx, known: &Map<String, Value>, field: &str) -> OpResult<()> {
+    match known.get(field).and_then(Value::as_str) {
+        Some(name) => named::capture::<N>(cx, &name.to_ascii_lowercase()).await.map(|_| ()),
+        None => Ok(()),
+    }
+}
+
+/// `foresee` of what runs an engine: its password, its version, its name.
+async fn foresee_engine<N: Named>(cx: &Cx, known: &Map<String, Value>, field: &str) -> OpResult<()> {
+    let text = |field: &str| known.get(field).and_then(Value::as_str);
+    let password = known.get("master_user_password").and_then(|of| SecretRef::deserialize(of).ok());
+    database::check_password(cx, password.as_ref())?;
+    if let Some(engine) = text("engine") {
+        database::check_engine(cx, engine, text("engine_version")).await?;
+    }
+    foresee::<N>(cx, known, field).await
 }
 
 #[cfg(test)]

@@ -2,22 +2,18 @@
 //! journal.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use switchback_engine::Cx;
 use switchback_engine::cx::{CxSink, Fence, RunCx};
-use switchback_engine::executor::{Control, Environment};
+use switchback_engine::executor::{Control, Environment, foresee, may_come};
 use switchback_engine::provider::no_log;
 use switchback_model::plan::{Plan, PlanStep};
 use switchback_model::record::Called;
-use switchback_model::{ErrorClass, Generation, OpError, OpResult, SecretRef, StepId};
+use switchback_model::{Generation, OpError, OpResult, SecretRef, StepId};
 use switchback_report::plan::PreflightView;
 use tokio::time::Instant;
 
 use crate::host;
-
-/// How long a look ahead may take.
-const FORESEE: Duration = Duration::from_secs(60);
 
 struct ReadOnly;
 
@@ -60,8 +56,7 @@ pub(crate) async fn look(plan: &Plan, env: &Environment) -> PreflightView {
             None => view.later += 1,
             Some(Ok(())) => view.captured += 1,
             // Something it needs is not there yet: a run captures it right before its create.
-            Some(Err(e)) if e.class == ErrorClass::Busy => view.later += 1,
-            Some(Err(e)) if e.code.as_deref() == Some(OpError::NOT_THERE) && !step.needs.is_empty() => view.later += 1,
+            Some(Err(e)) if may_come(step, &e) => view.later += 1,
             Some(Err(e)) => view.reasons.push((Some(step.id.clone()), e)),
         }
     }
@@ -72,12 +67,8 @@ pub(crate) async fn look(plan: &Plan, env: &Environment) -> PreflightView {
 async fn capture(step: &PlanStep, env: &Environment, shared: &Arc<RunCx>) -> Option<OpResult<()>> {
     let op = env.registry.get(&step.op)?;
     let Ok(params) = step.params.resolve(&|_| None) else {
-        let deadline = Instant::now() + step.timeout.unwrap_or(FORESEE);
-        let cx = Cx::new(shared.clone(), step.id.clone(), Generation::FIRST, "", deadline);
-        let cx = cx.on_target(step.provider.as_deref());
-        let said = op.foresee(&cx, &step.params.known_fields(&|name| Some(SecretRef::of_input(name)))).await.err()?;
-        let is_certain = !matches!(said.class, ErrorClass::Transient | ErrorClass::Ambiguous | ErrorClass::Busy);
-        return is_certain.then_some(Err(said));
+        let secret = |name: &str| Some(SecretRef::of_input(name));
+        return foresee(op, shared, step, Generation::FIRST, &secret).await.map(Err);
     };
     let bound = match op.bind(&params) {
         Ok(bound) => bound,

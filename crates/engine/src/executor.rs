@@ -16,6 +16,7 @@
 //!            └──── wake those who wait for it ◀── one durable commit
 //! ```
 
+mod ahead;
 mod back;
 mod control;
 mod forward;
@@ -35,6 +36,7 @@ use switchback_model::event::Outcome;
 use switchback_model::record::{UnwindCause, UnwindTarget};
 use thiserror::Error;
 
+pub use ahead::{foresee, may_come};
 pub use control::{AlwaysGo, Control, Decision, Gate, Observer, ObserverGone, StopReason};
 pub use rescue::{Rescue, Rescued};
 pub use verify::{Checked, StepCheck, verify_run};

@@ -27,6 +27,7 @@ use crate::ids::{
     AllocationId, InternetGatewayId, NatGatewayId, RouteTableId, SecurityGroupId, SecurityGroupRuleId, SubnetId,
     VpcEndpointId, VpcId,
 };
+use crate::named;
 
 /// How many values a filter may have.
 const MOST_VALUES: usize = 200;
@@ -230,12 +231,8 @@ pub(super) async fn by_ownership<R: Resource>(cx: &Cx) -> OpResult<Option<R>> {
 /// Class `Permanent` when it is not there.
 pub(super) async fn existing<R: Resource>(cx: &Cx, id: &str) -> OpResult<R> {
     let aws = cx.get::<AwsContext>()?;
-    let patience = Instant::now() + aws.quiet();
-    let look = || async {
-        let found = by_id::<R>(cx, id).await?;
-        Ok((found.is_some() || Instant::now() >= patience).then_some(found))
-    };
-    cx.wait_for(&format!("waiting until {id} can be seen"), POLL, look).await?.ok_or_else(|| {
+    let waiting_for = format!("waiting until {id} can be seen");
+    named::patiently(cx, &waiting_for, || by_id::<R>(cx, id), Option::is_some).await?.ok_or_else(|| {
         OpError::permanent(format!("there is no {} {id} in {}", R::WHAT, aws.region()))
             .with_code(OpError::NOT_THERE)
             .with_hint("check the id, the region and the account")

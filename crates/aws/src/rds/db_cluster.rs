@@ -538,16 +538,7 @@ impl Operation for DbCluster {
     }
 
     async fn foresee(&self, cx: &Cx, known: &Map<String, Value>) -> OpResult<()> {
-        let text = |field: &str| known.get(field).and_then(Value::as_str);
-        let password = known.get("master_user_password").and_then(|of| SecretRef::deserialize(of).ok());
-        database::check_password(cx, password.as_ref())?;
-        if let Some(engine) = text("engine") {
-            database::check_engine(cx, engine, text("engine_version")).await?;
-        }
-        match text("db_cluster_identifier") {
-            Some(name) => named::capture::<Cluster>(cx, &name.to_ascii_lowercase()).await.map(|_| ()),
-            None => Ok(()),
-        }
+        super::foresee_engine::<Cluster>(cx, known, "db_cluster_identifier").await
     }
 
     /// The groups may be steps of the same run that are named and not referred to, so they are looked for here

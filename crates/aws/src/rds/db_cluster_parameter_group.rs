@@ -208,11 +208,7 @@ impl Operation for DbClusterParameterGroup {
     }
 
     async fn foresee(&self, cx: &Cx, known: &Map<String, Value>) -> OpResult<()> {
-        let name = known.get("db_cluster_parameter_group_name").and_then(Value::as_str);
-        match name {
-            Some(name) => named::capture::<Group>(cx, &name.to_ascii_lowercase()).await.map(|_| ()),
-            None => Ok(()),
-        }
+        super::foresee::<Group>(cx, known, "db_cluster_parameter_group_name").await
     }
 
     async fn create(&self, cx: &Cx, params: &Params, _before: &Absent) -> OpResult<Output> {

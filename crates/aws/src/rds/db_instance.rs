@@ -661,16 +661,7 @@ impl Operation for DbInstance {
     }
 
     async fn foresee(&self, cx: &Cx, known: &Map<String, Value>) -> OpResult<()> {
-        let text = |field: &str| known.get(field).and_then(Value::as_str);
-        let password = known.get("master_user_password").and_then(|of| SecretRef::deserialize(of).ok());
-        database::check_password(cx, password.as_ref())?;
-        if let Some(engine) = text("engine") {
-            database::check_engine(cx, engine, text("engine_version")).await?;
-        }
-        match text("db_instance_identifier") {
-            Some(name) => named::capture::<Instance>(cx, &name.to_ascii_lowercase()).await.map(|_| ()),
-            None => Ok(()),
-        }
+        super::foresee_engine::<Instance>(cx, known, "db_instance_identifier").await
     }
 
     /// The cluster and the group may be steps of the same run that are named and not referred to, so they are

@@ -215,10 +215,7 @@ impl Operation for DbSubnetGroup {
     }
 
     async fn foresee(&self, cx: &Cx, known: &Map<String, Value>) -> OpResult<()> {
-        match known.get("db_subnet_group_name").and_then(Value::as_str) {
-            Some(name) => named::capture::<Group>(cx, &name.to_ascii_lowercase()).await.map(|_| ()),
-            None => Ok(()),
-        }
+        super::foresee::<Group>(cx, known, "db_subnet_group_name").await
     }
 
     async fn create(&self, cx: &Cx, params: &Params, _before: &Absent) -> OpResult<Output> {

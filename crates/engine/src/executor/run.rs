@@ -21,12 +21,12 @@ use switchback_model::status::State;
 use switchback_model::{ErrorClass, OpError, StepId};
 use tokio::time::Instant;
 
+use super::ahead::{foresee, may_come};
 use super::control::{Decision, StopReason};
 use super::schedule::Schedule;
 use super::shared::Shared;
 use super::step::{Halt, StepRun};
 use super::{ExecError, Setup};
-use crate::cx::Cx;
 use crate::history::Ended;
 use crate::journal::Journal;
 use crate::operation::{BoxFuture, Found};
@@ -40,8 +40,6 @@ struct Runner {
 
 /// Records that are committed together at most: bounds the memory of a run of many steps.
 const MAX_BATCH: usize = 8192;
-/// How long a look ahead may take.
-const FORESEE: Duration = Duration::from_secs(60);
 
 type StepEnd = (usize, Result<(), Halt>);
 type StepFuture = BoxFuture<'static, StepEnd>;
@@ -190,9 +188,7 @@ impl Runner {
                     None => break,
                     Some((i, Ok(()))) => self.shared.with_writes(i, |w| w.captured_here = true),
                     // Something it needs is not there yet: it is captured right before its create.
-                    Some((_, Err(Halt::Failed(e)))) if e.class == ErrorClass::Busy => {}
-                    // It may be what a step makes that this one names in `needs`.
-                    Some((i, Err(Halt::Failed(e)))) if self.may_come(i, &e) => {}
+                    Some((i, Err(Halt::Failed(e)))) if may_come(&self.shared.plan.steps[i], &e) => {}
                     Some((i, Err(Halt::Failed(e) | Halt::Paused(e) | Halt::Stuck(e)))) => {
                         reasons.push((Some(self.shared.plan.steps[i].id.clone()), e));
                     }
@@ -240,27 +236,14 @@ impl Runner {
             async move {
                 let step = &shared.plan.steps[i];
                 let op = shared.env.registry.get(&step.op)?;
-                let generation = shared.status(i).generation;
-                let deadline = Instant::now() + FORESEE;
-                let cx = Cx::new(shared.run_cx.clone(), step.id.clone(), generation, "", deadline)
-                    .on_target(step.provider.as_deref());
-                let known = step.params.known_fields(&|name| shared.history().secret(name).cloned());
-                // What cannot be said in time is said by `capture`.
-                let said = tokio::time::timeout_at(deadline, op.foresee(&cx, &known)).await.ok()?.err()?;
-                let is_certain =
-                    !matches!(said.class, ErrorClass::Transient | ErrorClass::Ambiguous | ErrorClass::Busy);
-                is_certain.then(|| (Some(step.id.clone()), shared.env.secrets.hide_in(said)))
+                let secret = |name: &str| shared.history().secret(name).cloned();
+                let said = foresee(op, &shared.run_cx, step, shared.status(i).generation, &secret).await?;
+                Some((Some(step.id.clone()), shared.env.secrets.hide_in(said)))
             }
         });
         let found: Vec<_> = futures_util::stream::iter(looks).buffer_unordered(self.width()).collect().await;
         self.shared.commit(self.journal.as_mut())?;
         Ok(found.into_iter().flatten().collect())
-    }
-
-    /// Whether what a step misses may be made by one that comes before it.
-    fn may_come(&self, i: usize, error: &OpError) -> bool {
-        let plan = &self.shared.plan;
-        error.code.as_deref() == Some(OpError::NOT_THERE) && !plan.steps[i].needs.is_empty()
     }
 
     fn width(&self) -> usize {
