@@ -13,6 +13,7 @@ pub mod facts;
 pub mod ids;
 pub mod plan;
 pub mod record;
+pub mod rehearsal;
 pub mod secret;
 pub mod status;
 
