@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use switchback_model::RunId;
 
 /// A SHA-256 hash.
-pub(crate) type Hash = [u8; 32];
+pub type Hash = [u8; 32];
 
 const RUN_FORM: &str = "switchback-run-1";
 const RECORD_FORM: &str = "switchback-record-1";
@@ -22,15 +22,24 @@ pub(crate) struct RunColumns<'a> {
 }
 
 /// A record's row, as hashed.
-pub(crate) struct Columns<'a> {
-    pub(crate) seq: i64,
-    pub(crate) at: i64,
-    pub(crate) actor: &'a str,
-    pub(crate) step: Option<&'a str>,
-    pub(crate) generation: i64,
-    pub(crate) direction: &'a str,
-    pub(crate) kind: &'a str,
-    pub(crate) payload: &'a str,
+#[derive(Debug, Clone, Copy)]
+pub struct Columns<'a> {
+    /// Its place in the run, from 1.
+    pub seq: i64,
+    /// When, in nanoseconds since 1970, UTC.
+    pub at: i64,
+    /// Who, as JSON.
+    pub actor: &'a str,
+    /// The step, where it is about one.
+    pub step: Option<&'a str>,
+    /// The step's generation.
+    pub generation: i64,
+    /// Which way the run went.
+    pub direction: &'a str,
+    /// Its kind.
+    pub kind: &'a str,
+    /// What it says, as JSON.
+    pub payload: &'a str,
 }
 
 /// What the first record of a run is chained to.
@@ -55,14 +64,17 @@ pub(crate) fn hex_digest(text: &str) -> String {
 }
 
 /// Hashes the records of one run. Keeps its buffer: no allocation a record.
-pub(crate) struct Chain {
+#[derive(Debug)]
+pub struct Chain {
     /// Room for the hash before, then what is the same in every record of the run.
     buffer: Vec<u8>,
     fixed: usize,
 }
 
 impl Chain {
-    pub(crate) fn new(run: RunId) -> Self {
+    /// The chain of one run.
+    #[must_use]
+    pub fn new(run: RunId) -> Self {
         let mut buffer = vec![0; size_of::<Hash>()];
         netstring(&mut buffer, RECORD_FORM);
         netstring(&mut buffer, &run.to_string());
@@ -71,7 +83,8 @@ impl Chain {
     }
 
     /// The hash of a record that follows one with the hash `previous`.
-    pub(crate) fn next(&mut self, previous: &Hash, record: &Columns<'_>) -> Hash {
+    #[must_use]
+    pub fn next(&mut self, previous: &Hash, record: &Columns<'_>) -> Hash {
         let out = &mut self.buffer;
         out.truncate(self.fixed);
         out[..size_of::<Hash>()].copy_from_slice(previous);

@@ -38,7 +38,7 @@
 //! What a chain alone cannot show is that its newest records were cut off. Within one database the
 //! `folded` table is a witness of that; beyond it, keep the newest hash elsewhere.
 
-mod chain;
+pub mod chain;
 mod create;
 mod db;
 mod failure;

@@ -1,0 +1,218 @@
+//! What must hold at the end of a case.
+//!
+//! It compares worlds and says what differs; it runs nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use switchback_journal::chain::Chain;
+use switchback_model::RunId;
+use switchback_model::record::Record;
+use switchback_model::rehearsal::Check;
+
+use crate::disk::{actor_text, hash_after};
+use crate::process::Violation;
+use crate::world::{Fault, Look, Owner, Thing};
+
+/// What worlds are held against.
+pub(crate) struct Expected {
+    /// What there was before the run.
+    pub(crate) start: Arc<Look>,
+    /// What there is when it is completed.
+    pub(crate) done: Arc<Look>,
+    /// What an uninterrupted run leaves when it is unwound, beside the start.
+    pub(crate) residue: Vec<Thing>,
+    /// Steps (as tag values) whose operation declares residue.
+    pub(crate) leaves: Vec<String>,
+}
+
+impl Expected {
+    /// A completed run: the world of the uninterrupted one, and nothing more but what deletions on the way leave.
+    pub(crate) fn completed(&self, look: &Look, fault: Option<Fault>) -> Vec<Violation> {
+        self.compare(&self.done, look, fault, Check::EndState, Check::Duplicate)
+    }
+
+    /// An unwound run, or one that was refused: the start, and the declared residue.
+    pub(crate) fn unwound(&self, look: &Look, fault: Option<Fault>) -> Vec<Violation> {
+        self.compare(&self.start, look, fault, Check::StartState, Check::StartState)
+    }
+
+    fn compare(&self, want: &Look, is: &Look, fault: Option<Fault>, other: Check, more: Check) -> Vec<Violation> {
+        let mut found = Vec::new();
+        for (name, want, is) in differences(want, is) {
+            let (mut missing, extra) = (minus(&want, &is), minus(&is, &want));
+            for thing in extra.into_iter().filter(|thing| !self.is_residue(thing) && !excused(fault, thing)) {
+                let was = missing.pop();
+                let check = match (thing.owner, was) {
+                    (Owner::Foreign, _) => Check::Foreign,
+                    (Owner::Ours, Some(_)) => other,
+                    (Owner::Ours, None) => more,
+                };
+                found.push(violation(check, thing, difference(&name, was, Some(thing))));
+            }
+            for thing in missing.into_iter().filter(|thing| !excused(fault, thing)) {
+                let check = if thing.owner == Owner::Foreign { Check::Foreign } else { other };
+                found.push(violation(check, thing, difference(&name, Some(thing), None)));
+            }
+        }
+        found.extend(unsettled(is));
+        found
+    }
+
+    fn is_residue(&self, thing: &Thing) -> bool {
+        let declared = thing.step.as_ref().is_some_and(|step| self.leaves.contains(step));
+        let usual = || self.residue.iter().any(|r| r.name == thing.name && r.residue == thing.residue);
+        (thing.residue && (declared || usual())) || (!thing.residue && usual())
+    }
+}
+
+/// What somebody else did to a thing in between is not this run's to mend.
+fn excused(fault: Option<Fault>, thing: &Thing) -> bool {
+    fault.is_some_and(Fault::meddles) && thing.owner == Owner::Ours
+}
+
+fn violation(check: Check, thing: &Thing, message: String) -> Violation {
+    Violation { check, step: thing.step.clone(), message }
+}
+
+fn unsettled(look: &Look) -> Option<Violation> {
+    let late: Vec<&str> = look.unsettled.iter().map(String::as_str).filter(|what| what.starts_with("late ")).collect();
+    (!late.is_empty()).then(|| Violation {
+        check: Check::Ends,
+        step: None,
+        message: format!("it came to an end while a call can still land: {}", late.join(", ")),
+    })
+}
+
+fn difference(name: &str, was: Option<&Thing>, is: Option<&Thing>) -> String {
+    let whose = |thing: &Thing| if thing.owner == Owner::Ours { "" } else { " (not of this run)" };
+    match (was, is) {
+        (Some(was), Some(is)) => {
+            let (before, after) = narrow(&was.text, &is.text);
+            format!("{name}{} is {after}, should be {before}", whose(is))
+        }
+        (None, Some(is)) => format!("{name}{} is there and should not be: {}", whose(is), is.text),
+        (Some(was), None) => format!("{name}{} is missing", whose(was)),
+        (None, None) => name.to_owned(),
+    }
+}
+
+/// Where two texts differ, with a little around it.
+fn narrow<'a>(a: &'a str, b: &'a str) -> (&'a str, &'a str) {
+    let same = a.bytes().zip(b.bytes()).take_while(|(x, y)| x == y).count();
+    let from = same.saturating_sub(40);
+    let cut = |text: &'a str| {
+        let mut begin = from.min(text.len());
+        while !text.is_char_boundary(begin) {
+            begin -= 1;
+        }
+        let mut end = (same + 80).min(text.len());
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        &text[begin..end.max(begin)]
+    };
+    (cut(a), cut(b))
+}
+
+/// Things by name, where the two worlds do not have the same ones.
+fn differences<'a>(was: &'a Look, is: &'a Look) -> Vec<(String, Vec<&'a Thing>, Vec<&'a Thing>)> {
+    if was.things == is.things {
+        return Vec::new();
+    }
+    let mut by_name: BTreeMap<&str, (Vec<&Thing>, Vec<&Thing>)> = BTreeMap::new();
+    for thing in &was.things {
+        by_name.entry(&thing.name).or_default().0.push(thing);
+    }
+    for thing in &is.things {
+        by_name.entry(&thing.name).or_default().1.push(thing);
+    }
+    by_name.retain(|_, (was, is)| was != is);
+    by_name.into_iter().map(|(name, (was, is))| (name.to_owned(), was, is)).collect()
+}
+
+/// What is in `all` and not in `some`, each as often as it is there more often.
+fn minus<'a>(all: &[&'a Thing], some: &[&'a Thing]) -> Vec<&'a Thing> {
+    let mut rest: Vec<&Thing> = some.to_vec();
+    let mut out = all.to_vec();
+    out.retain(|thing| match rest.iter().position(|other| other == thing) {
+        Some(at) => {
+            rest.swap_remove(at);
+            false
+        }
+        None => true,
+    });
+    out
+}
+
+/// The hash chain of these records holds, from the record of that index on.
+pub(crate) fn chain(run: RunId, records: &[Arc<Record>], from: usize) -> Option<Violation> {
+    let mut chain = Chain::new(run);
+    let mut previous = from.checked_sub(1).and_then(|at| records.get(at)).map_or([0; 32], |record| record.hash);
+    let mut actor = (None, String::new());
+    for (n, record) in (1..).zip(records).skip(from) {
+        if actor.0.as_ref() != Some(&record.actor) {
+            actor = (Some(record.actor.clone()), actor_text(&record.actor));
+        }
+        let payload = record.body().payload().unwrap_or_default();
+        let hash = hash_after(&mut chain, &previous, record, &payload, &actor.1);
+        if hash != record.hash || record.seq.0 != n {
+            let message = format!("record {n} ({}) does not fit the chain", record.body().kind());
+            return Some(Violation { check: Check::Journal, step: None, message });
+        }
+        previous = hash;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn thing(name: &str, text: &str, owner: Owner) -> Thing {
+        Thing { name: name.into(), text: text.into(), owner, step: Some(name.into()), residue: false }
+    }
+
+    fn look(things: &[Thing]) -> Arc<Look> {
+        let mut things = things.to_vec();
+        things.sort();
+        Arc::new(Look { things, ..Look::default() })
+    }
+
+    fn expected() -> Expected {
+        let theirs = thing("old", "theirs", Owner::Foreign);
+        let start = look(std::slice::from_ref(&theirs));
+        let done = look(&[theirs, thing("a", "1", Owner::Ours), thing("b", "1", Owner::Ours)]);
+        Expected { start, done, residue: vec![], leaves: vec![] }
+    }
+
+    fn checks(found: &[Violation]) -> Vec<Check> {
+        found.iter().map(|v| v.check).collect()
+    }
+
+    #[test]
+    fn equal_worlds_have_nothing_against_them() {
+        let expected = expected();
+        assert!(expected.completed(&expected.done, None).is_empty());
+        assert!(expected.unwound(&expected.start, None).is_empty());
+    }
+
+    #[test]
+    fn each_difference_is_what_it_is() {
+        let (old, a, b) =
+            (thing("old", "theirs", Owner::Foreign), thing("a", "1", Owner::Ours), thing("b", "1", Owner::Ours));
+        let expected = expected();
+        let twice = look(&[old.clone(), a.clone(), a.clone(), b.clone()]);
+        let other = look(&[old.clone(), thing("a", "2", Owner::Ours), b.clone()]);
+        let missing = look(&[old.clone(), b.clone()]);
+        let touched = look(&[thing("old", "changed", Owner::Foreign), a.clone(), b.clone()]);
+        let gone = look(&[a.clone(), b]);
+        assert_eq!(checks(&expected.completed(&other, None)), [Check::EndState]);
+        assert_eq!(checks(&expected.completed(&missing, None)), [Check::EndState]);
+        assert_eq!(checks(&expected.completed(&touched, None)), [Check::Foreign]);
+        assert_eq!(checks(&expected.completed(&gone, None)), [Check::Foreign]);
+        assert_eq!(checks(&expected.completed(&twice, None)), [Check::Duplicate]);
+        assert_eq!(checks(&expected.unwound(&look(&[old, a]), None)), [Check::StartState]);
+        assert_eq!(checks(&expected.unwound(&look(&[]), None)), [Check::Foreign]);
+    }
+}

@@ -1,0 +1,571 @@
+//! One process of the real engine, from a state on: what happens to it, and what it would leave if it died after any of
+//! its commits and calls.
+//!
+//! It does not judge how the process ended; it notes what must hold at every call and commit and did not.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use switchback_engine::cx::Clock;
+use switchback_engine::executor::{
+    self, AlwaysGo, Control, Environment, ExecError, Observer, ObserverGone, Options, Rescue, Rescued, Setup,
+};
+use switchback_engine::history::{Ended, History, Standing};
+use switchback_engine::journal::Journal;
+use switchback_engine::recovery::{self, Refusal};
+use switchback_engine::registry::Registry;
+use switchback_engine::secrets::Secrets;
+use switchback_model::event::{Event, Outcome};
+use switchback_model::facts::Facts;
+use switchback_model::plan::Plan;
+use switchback_model::record::{Body, Endpoint, Record, UnwindCause, UnwindTarget};
+use switchback_model::rehearsal::Check;
+use switchback_model::status::State as StepState;
+use switchback_model::{RunId, StepId};
+use tokio::sync::Notify;
+
+use crate::case::{Blow, Command};
+use crate::disk::{Disk, NOW};
+use crate::state::{Key, is_quiet, key, of_world, with_call};
+use crate::world::{Call, Look, Owner, Reply, Saved, Tap, Turn, World};
+
+/// No process makes more commits and calls than this.
+const MOST_EVENTS: usize = 50_000;
+
+/// Stands between the engine and its journal: for tests of the rehearsal itself.
+pub type JournalWrap = Arc<dyn Fn(Box<dyn Journal>) -> Box<dyn Journal> + Send + Sync>;
+
+/// What is rehearsed: the same for all threads.
+pub(crate) struct Rehearsed {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) secrets: Secrets,
+    /// The values of the secrets: none of them may be in the journal.
+    pub(crate) canaries: Vec<String>,
+    pub(crate) run: RunId,
+    pub(crate) seed: u64,
+    pub(crate) wrap: Option<JournalWrap>,
+    /// The facts of each step, once its parameters are known.
+    pub(crate) facts: Mutex<HashMap<StepId, Arc<Facts>>>,
+}
+
+/// A state: what a crash leaves.
+#[derive(Clone)]
+pub(crate) struct State {
+    pub(crate) records: Arc<Vec<Arc<Record>>>,
+    pub(crate) history: Arc<History>,
+    pub(crate) saved: Saved,
+}
+
+/// What a process would leave if it died at one of its events.
+pub(crate) struct Frame {
+    pub(crate) event: usize,
+    pub(crate) blow: Blow,
+    pub(crate) key: Key,
+    /// Nothing is under way.
+    pub(crate) quiet: bool,
+    pub(crate) state: State,
+}
+
+/// How a process ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// It died, as it was told.
+    Died,
+    /// It came between two steps to a state from which a run was followed already.
+    Known,
+    /// By itself.
+    Outcome(Outcome),
+    /// It was refused.
+    Refused(Refusal),
+    /// The engine is wrong.
+    Broken(String),
+}
+
+/// Something that must hold and did not.
+#[derive(Debug, Clone)]
+pub(crate) struct Violation {
+    pub(crate) check: Check,
+    pub(crate) step: Option<String>,
+    pub(crate) message: String,
+}
+
+/// A call of a process.
+#[derive(Debug, Clone)]
+pub(crate) struct Made {
+    pub(crate) event: usize,
+    pub(crate) call: Call,
+    pub(crate) reply: Option<Reply>,
+    pub(crate) blow: Option<Blow>,
+}
+
+/// What a process did.
+pub(crate) struct Ran {
+    pub(crate) end: End,
+    pub(crate) state: State,
+    pub(crate) frames: Vec<Frame>,
+    pub(crate) calls: Vec<Made>,
+    pub(crate) violations: Vec<Violation>,
+    /// Events after which nothing was other than before: a crash there is the crash before.
+    pub(crate) unchanged: u64,
+}
+
+/// Whether a state between two steps was followed already, in that direction (`true`: back). Notes it when it was not.
+pub(crate) type Known<'a> = Arc<dyn Fn(Key, bool) -> bool + Send + Sync + 'a>;
+
+/// How a process is run.
+#[derive(Default)]
+pub(crate) struct How {
+    /// What happens to it, at which event.
+    pub(crate) blow: Option<(usize, Blow)>,
+    /// Frames are taken.
+    pub(crate) film: bool,
+    /// Where it need not be followed further.
+    pub(crate) known: Option<Known<'static>>,
+}
+
+struct FixedClock;
+
+impl Clock for FixedClock {
+    fn now(&self) -> Timestamp {
+        NOW
+    }
+}
+
+struct Nobody;
+
+impl Observer for Nobody {
+    fn event(&self, _: Event) -> Result<(), ObserverGone> {
+        Ok(())
+    }
+}
+
+/// What is seen of a process while it runs.
+struct Watching {
+    how: How,
+    start: Key,
+    history: History,
+    records: Vec<Arc<Record>>,
+    event: usize,
+    fired: bool,
+    stopped: Option<End>,
+    frames: Vec<(usize, Blow, Key, bool, usize, Arc<History>, Saved)>,
+    calls: Vec<Made>,
+    violations: Vec<Violation>,
+    unchanged: u64,
+    digest: Option<(Arc<Look>, [u8; 32])>,
+}
+
+struct Watch {
+    world: Arc<dyn World>,
+    rehearsed: Arc<Rehearsed>,
+    stop: Notify,
+    inner: Mutex<Watching>,
+}
+
+impl Watch {
+    fn lock(&self) -> MutexGuard<'_, Watching> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stop(&self, w: &mut Watching, end: End) {
+        if w.stopped.is_none() {
+            w.stopped = Some(end);
+            self.stop.notify_one();
+        }
+    }
+
+    fn key(&self, w: &mut Watching) -> Option<Key> {
+        let look = self.world.look()?;
+        let fresh = w.digest.as_ref().is_none_or(|(seen, _)| !Arc::ptr_eq(seen, &look));
+        if fresh {
+            let digest = of_world(&look);
+            w.digest = Some((look, digest));
+        }
+        let (look, digest) = w.digest.as_ref()?;
+        Some(key(&w.history, look, digest))
+    }
+
+    /// A frame of what is now, or of the world `saved`, in which this call is on its way.
+    fn frame(&self, w: &mut Watching, blow: Blow, in_flight: Option<(&Call, Saved)>) {
+        if !w.how.film || (w.how.blow.is_some() && !w.fired) {
+            return;
+        }
+        let Some(mut key) = self.key(w) else { return };
+        let saved = match in_flight {
+            // The world looks as before; what is on its way makes the difference.
+            Some((call, saved)) => {
+                key = with_call(&key, call);
+                Some(saved)
+            }
+            None => self.world.save(),
+        };
+        let Some(saved) = saved else { return };
+        let quiet = is_quiet(&w.history);
+        let history = Arc::new(w.history.clone());
+        w.frames.push((w.event, blow, key, quiet, w.records.len(), history, saved));
+    }
+
+    fn event(&self, w: &mut Watching) {
+        w.event += 1;
+        if w.event > MOST_EVENTS {
+            self.stop(w, End::Broken(format!("it does not end: {MOST_EVENTS} commits and calls")));
+        }
+    }
+
+    fn committed(&self, new: &[Arc<Record>], payloads: &[String]) -> bool {
+        let mut w = self.lock();
+        let w = &mut *w;
+        if w.stopped.is_some() {
+            return false;
+        }
+        self.event(w);
+        for (record, payload) in new.iter().zip(payloads) {
+            let step = record.draft.step.as_ref().map(StepId::to_string);
+            if let Err(error) = w.history.replay(record) {
+                let message = format!("record {} ({}) does not replay: {error}", record.seq, record.body().kind());
+                w.violations.push(Violation { check: Check::Journal, step: step.clone(), message });
+            }
+            if self.rehearsed.canaries.iter().any(|canary| payload.contains(canary.as_str())) {
+                let message = format!("a {} record holds the value of a secret", record.body().kind());
+                w.violations.push(Violation { check: Check::Secret, step: step.clone(), message });
+            }
+            match Body::parse(record.body().kind(), payload) {
+                Ok(body) if body == *record.body() => {}
+                other => {
+                    let message = format!("record {} does not read back as it was written: {other:?}", record.seq);
+                    w.violations.push(Violation { check: Check::Journal, step, message });
+                }
+            }
+        }
+        w.records.extend_from_slice(new);
+        self.frame(w, Blow::Dies, None);
+        if w.how.blow == Some((w.event, Blow::Dies)) {
+            w.fired = true;
+            self.stop(w, End::Died);
+            return false;
+        }
+        let ready = w.how.blow.is_none() || w.fired;
+        if let Some(known) = w.how.known.clone().filter(|_| ready && is_quiet(&w.history))
+            && let Some(key) = self.key(w).filter(|key| *key != w.start)
+            && known(key, w.history.is_unwinding())
+        {
+            self.stop(w, End::Known);
+            return false;
+        }
+        true
+    }
+
+    /// What must hold when a call is sent.
+    fn judge(&self, w: &mut Watching, call: &Call) {
+        let Some(tag) = &call.step else { return };
+        let found = w.history.statuses().enumerate().find(|(_, (id, _))| id.as_tag_value() == *tag);
+        let Some((i, (id, status))) = found else { return };
+        let (id, state) = (id.clone(), status.state);
+        let Some(facts) = self.facts(w, i, &id) else { return };
+        let name = call.to_string();
+        let declared = |calls: &[std::borrow::Cow<'static, str>]| calls.iter().any(|c| *c == name.as_str());
+        let mut wrong = |check, message| {
+            w.violations.push(Violation { check, step: Some(id.to_string()), message });
+        };
+        if !call.write {
+            if !declared(&facts.reads) {
+                wrong(Check::DeclaredCalls, format!("it reads with `{name}`, which its facts do not declare"));
+            }
+            return;
+        }
+        let (method, allowed) = match state {
+            StepState::CreateStarted => ("create", &facts.creates),
+            StepState::Created | StepState::Adopted | StepState::SettleFailed | StepState::VerifyFailed => {
+                ("settle", &facts.settles)
+            }
+            StepState::RollbackStarted => ("rollback", &facts.rolls_back),
+            _ => {
+                let message = format!("`{name}` is sent while the step is {state} on record: nothing announces it");
+                return wrong(Check::IntentFirst, message);
+            }
+        };
+        if !declared(allowed) {
+            wrong(Check::DeclaredCalls, format!("`{method}` writes with `{name}`, which its facts do not declare"));
+        }
+    }
+
+    fn facts(&self, w: &Watching, i: usize, id: &StepId) -> Option<Arc<Facts>> {
+        let mut all = self.rehearsed.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(facts) = all.get(id) {
+            return Some(facts.clone());
+        }
+        let params = w.history.params(i, false).ok()?;
+        let op = self.rehearsed.registry.get(&w.history.plan().steps[i].op)?;
+        let facts = Arc::new(op.bind(&params).ok()?.facts());
+        all.insert(id.clone(), facts.clone());
+        Some(facts)
+    }
+}
+
+impl Tap for Watch {
+    fn before(&self, call: &Call, in_flight: &dyn Fn() -> Option<Saved>) -> Turn {
+        let mut w = self.lock();
+        let w = &mut *w;
+        if w.stopped.is_some() {
+            return Turn::Never;
+        }
+        self.event(w);
+        self.judge(w, call);
+        let blow = w.how.blow.filter(|(at, _)| *at == w.event).map(|(_, blow)| blow);
+        w.calls.push(Made { event: w.event, call: call.clone(), reply: None, blow });
+        if call.write
+            && let Some(saved) = w.how.film.then(in_flight).flatten()
+        {
+            self.frame(w, Blow::DiesInFlight, Some((call, saved)));
+        }
+        match blow {
+            Some(Blow::Fault(fault)) => {
+                w.fired = true;
+                Turn::Fault(fault)
+            }
+            _ => Turn::Go,
+        }
+    }
+
+    fn after(&self, call: &Call, reply: &Reply) -> bool {
+        let mut w = self.lock();
+        let w = &mut *w;
+        if let Some(made) = w.calls.iter_mut().rev().find(|made| made.reply.is_none() && made.call == *call) {
+            made.reply = Some(reply.clone());
+        }
+        if w.stopped.is_some() {
+            return false;
+        }
+        if call.write {
+            self.frame(w, Blow::Dies, None);
+        } else {
+            w.unchanged += 1;
+        }
+        // Other calls may have come in between; the one that this is has its own number.
+        let at = w.calls.iter().rev().find(|made| made.call == *call).map_or(w.event, |made| made.event);
+        if matches!(w.how.blow, Some((event, Blow::Dies | Blow::DiesInFlight)) if event == at) {
+            w.fired = true;
+            self.stop(w, End::Died);
+            return false;
+        }
+        true
+    }
+}
+
+/// A thread's own place to run processes in.
+pub(crate) struct Bench {
+    pub(crate) world: Arc<dyn World>,
+    pub(crate) rehearsed: Arc<Rehearsed>,
+}
+
+impl Bench {
+    fn environment(&self) -> Environment {
+        Environment {
+            registry: self.rehearsed.registry.clone(),
+            clock: Arc::new(FixedClock),
+            contexts: self.world.contexts(),
+            secrets: self.rehearsed.secrets.clone(),
+            providers: self.world.providers(),
+            tag_prefix: "switchback".into(),
+        }
+    }
+
+    fn setup(&self, disk: &Disk, name: &str, history: History, wide: bool) -> Result<Setup, String> {
+        let journal = disk.open(name).map_err(|e| e.to_string())?;
+        let journal: Box<dyn Journal> = Box::new(journal);
+        let journal = match &self.rehearsed.wrap {
+            Some(wrap) => wrap(journal),
+            None => journal,
+        };
+        let max_parallel = (!wide).then_some(1);
+        Ok(Setup {
+            journal,
+            history,
+            env: self.environment(),
+            options: Options {
+                max_parallel,
+                seed: self.rehearsed.seed,
+                confirmed: self.rehearsed.plan.steps.iter().map(|s| s.id.clone()).collect(),
+                accepted_pivots: self.rehearsed.plan.steps.iter().map(|s| s.id.clone()).collect(),
+                ..Options::default()
+            },
+            observer: Arc::new(Nobody),
+            gate: Arc::new(AlwaysGo),
+            control: Control::new(),
+        })
+    }
+
+    /// Runs one process.
+    pub(crate) async fn run(&self, start: &State, command: Command, how: How) -> Ran {
+        self.world.load(&start.saved).await;
+        let disk = Disk::with(self.rehearsed.run, &start.records);
+        let history = (*start.history).clone();
+        let watch = Arc::new(Watch {
+            world: self.world.clone(),
+            rehearsed: self.rehearsed.clone(),
+            stop: Notify::new(),
+            inner: Mutex::new(Watching {
+                how,
+                start: Key::default(),
+                history: history.clone(),
+                records: start.records.to_vec(),
+                event: 0,
+                fired: false,
+                stopped: None,
+                frames: Vec::new(),
+                calls: Vec::new(),
+                violations: Vec::new(),
+                unchanged: 0,
+                digest: None,
+            }),
+        });
+        {
+            let mut w = watch.lock();
+            let w = &mut *w;
+            w.start = watch.key(w).unwrap_or_default();
+        }
+        self.world.tap(Some(watch.clone()));
+        let hook = watch.clone();
+        disk.on_commit(Some(Box::new(move |new, payloads| hook.committed(new, payloads))));
+        let end = match self.setup(&disk, name(command), history, is_wide(command)) {
+            Ok(mut setup) => {
+                // The first record of the process is on the disk, and not in what it was given.
+                if let Some(record) = disk.records().last() {
+                    let _ = setup.history.replay(record);
+                }
+                let work = work(setup, command, &start.history);
+                tokio::select! {
+                    biased;
+                    () = watch.stop.notified() => End::Died,
+                    end = work => end,
+                }
+            }
+            Err(error) => End::Broken(error),
+        };
+        self.world.tap(None);
+        disk.on_commit(None);
+        let saved = self.world.save().unwrap_or_else(|| start.saved.clone());
+        let mut w = watch.lock();
+        let end = w.stopped.take().unwrap_or(end);
+        let records = Arc::new(std::mem::take(&mut w.records));
+        let frames = std::mem::take(&mut w.frames).into_iter().map(|(event, blow, key, quiet, n, history, saved)| {
+            let records = Arc::new(records[..n].to_vec());
+            Frame { event, blow, key, quiet, state: State { records, history, saved } }
+        });
+        let frames = frames.collect();
+        Ran {
+            end,
+            state: State { records, history: Arc::new(w.history.clone()), saved },
+            frames,
+            calls: std::mem::take(&mut w.calls),
+            violations: std::mem::take(&mut w.violations),
+            unchanged: w.unchanged,
+        }
+    }
+
+    /// A person mends what can be mended, and answers what only a person can, by the truth.
+    pub(crate) async fn person(&self, state: &State) -> Result<State, String> {
+        self.world.load(&state.saved).await;
+        self.world.mend();
+        let mut state = State { saved: self.world.save().unwrap_or_else(|| state.saved.clone()), ..state.clone() };
+        let Standing::Stuck { steps } = state.history.standing().clone() else { return Ok(state) };
+        for (step, _) in steps {
+            let Some(i) = state.history.index_of(&step) else { continue };
+            // Asked again, the rollback is tried again: that is what its advice says first.
+            if state.history.status(i).state == StepState::RollbackFailed {
+                continue;
+            }
+            let tag = step.as_tag_value();
+            let ours = |look: &Look| {
+                look.things.iter().any(|t| t.owner == Owner::Ours && !t.residue && t.step.as_ref() == Some(&tag))
+            };
+            let weak = state.history.status(i).weak;
+            let verbs = if weak || self.world.look().is_some_and(|look| ours(&look)) {
+                [Rescue::Adopt, Rescue::Disown]
+            } else {
+                [Rescue::Disown, Rescue::Adopt]
+            };
+            let mut said = Vec::new();
+            let mut done = false;
+            for verb in verbs {
+                let disk = Disk::with(self.rehearsed.run, &state.records);
+                let setup = self.setup(&disk, "rescue", (*state.history).clone(), false)?;
+                let rescued = executor::rescue(setup, &step, verb.clone(), "the rehearsal says so").await;
+                match rescued {
+                    Ok(Rescued::Done { .. }) => done = true,
+                    Ok(Rescued::Refused(error)) => said.push(format!("{verb:?}: {error}")),
+                    Err(error) => said.push(format!("{verb:?}: {error}")),
+                }
+                let records = Arc::new(disk.records());
+                let history = replay(self.rehearsed.plan.clone(), &records)?;
+                let saved = self.world.save().unwrap_or_else(|| state.saved.clone());
+                state = State { records, history: Arc::new(history), saved };
+                if done {
+                    break;
+                }
+            }
+            if !done {
+                return Err(format!("step `{step}` is stuck and no verb helps: {}", said.join("; ")));
+            }
+        }
+        Ok(state)
+    }
+}
+
+/// The history that these records tell.
+pub(crate) fn replay(plan: Arc<Plan>, records: &[Arc<Record>]) -> Result<History, String> {
+    let mut history = History::new(plan);
+    for record in records {
+        history.replay(record).map_err(|e| format!("record {} does not replay: {e}", record.seq))?;
+    }
+    Ok(history)
+}
+
+fn name(command: Command) -> &'static str {
+    match command {
+        Command::Apply | Command::ApplyWide => "apply",
+        Command::Resume => "resume",
+        Command::Unwind | Command::UnwindWide | Command::UnwindTo(_) => "unwind",
+    }
+}
+
+fn is_wide(command: Command) -> bool {
+    matches!(command, Command::ApplyWide | Command::UnwindWide)
+}
+
+async fn work(setup: Setup, command: Command, history: &History) -> End {
+    let asked = UnwindCause::Asked { reason: None };
+    let ended = match command {
+        Command::Apply | Command::ApplyWide => executor::apply(setup).await,
+        Command::Resume => executor::resume(setup).await,
+        Command::Unwind | Command::UnwindWide => executor::unwind(setup, UnwindTarget::All, asked).await,
+        Command::UnwindTo(step) => {
+            let id = history.plan().steps.get(step).map(|s| s.id.to_string()).unwrap_or_default();
+            executor::unwind(setup, UnwindTarget::To(id), asked).await
+        }
+    };
+    match ended {
+        Ok(outcome) => End::Outcome(outcome),
+        Err(ExecError::Refused(refusal)) => End::Refused(refusal),
+        Err(ExecError::Illegal(error)) => End::Broken(format!("a record does not follow: {error}")),
+        Err(error) => End::Broken(error.to_string()),
+    }
+}
+
+/// Whether a run in this state can go on forward, and back.
+pub(crate) fn ways(history: &History) -> (bool, bool) {
+    let over = matches!(history.ended(), Ended::Unwound | Ended::Refused);
+    let back = !over && recovery::plan_unwind(history, &UnwindTarget::All).is_ok();
+    (recovery::plan_resume(history).is_ok(), back)
+}
+
+/// How long nothing may still land, lag or be pending, with certainty.
+pub(crate) const DUST: Duration = Duration::from_secs(600);
+
+/// Where runs of a rehearsal act.
+pub(crate) fn endpoint() -> Endpoint {
+    Endpoint::default()
+}
