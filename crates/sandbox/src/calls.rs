@@ -26,6 +26,10 @@ pub struct Call {
     pub code: Option<String>,
     /// The fault that happened to it.
     pub fault: Option<String>,
+    /// What the faults `stuck` and `meddle` came to: the resources that stay pending, or the one that somebody else
+    /// changed or deleted. Empty when they came to nothing, as everything else does.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub touched: Vec<String>,
     /// This is not a call but the late effect of one.
     pub landed: bool,
 }

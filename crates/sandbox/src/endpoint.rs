@@ -42,6 +42,14 @@ pub(crate) struct At(pub(crate) Moment);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AsOf(pub(crate) Moment);
 
+/// Put into a request's extensions: what the call makes pending stays so.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stick;
+
+/// Put into a response's extensions: the resources that stay pending.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Touched(pub(crate) Vec<String>);
+
 /// What the credential scope of a signed request says (`KEY/date/region/service/aws4_request`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Scope {

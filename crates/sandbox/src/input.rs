@@ -27,10 +27,12 @@ enum Form {
 }
 
 impl Input {
-    /// Reads a request to this service. Where the service is not known, in the query protocol.
+    /// Reads a request to this service. Where the service is not known, in JSON when it has a target, and otherwise in
+    /// the query protocol.
     pub(crate) fn read(request: &Request, service: Option<Service>) -> Self {
-        if service.is_some_and(|service| service.protocol() == Protocol::Json) {
-            let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
+        let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
+        let is_json = service.map_or(target.is_some(), |service| service.protocol() == Protocol::Json);
+        if is_json {
             let action = target.and_then(|target| target.rsplit_once('.')).map_or("", |(_, action)| action);
             let body = request.body();
             let form = match serde_json::from_slice(if body.is_empty() { b"{}" } else { body }) {
@@ -90,6 +92,27 @@ impl Input {
             Form::Json(Body(body)) => body.values().any(|held| holds(held, value)),
             Form::Broken => false,
         }
+    }
+
+    /// Every text that is given, with the name of the parameter that it is given for (`VpcId`, and of a list
+    /// `SubnetId.2` that of the list), in the order of names.
+    pub(crate) fn values(&self) -> Vec<(&str, &str)> {
+        let mut all = Vec::new();
+        match &self.form {
+            Form::Query(params) => all.extend(params.values()),
+            Form::Json(Body(body)) => body.iter().for_each(|(name, held)| collect(name, held, &mut all)),
+            Form::Broken => {}
+        }
+        all
+    }
+}
+
+fn collect<'a>(name: &'a str, held: &'a Value, all: &mut Vec<(&'a str, &'a str)>) {
+    match held {
+        Value::String(text) => all.push((name, text)),
+        Value::Array(items) => items.iter().for_each(|held| collect(name, held, all)),
+        Value::Object(map) => map.iter().for_each(|(name, held)| collect(name, held, all)),
+        _ => {}
     }
 }
 
@@ -188,6 +211,7 @@ mod tests {
         let call = ecs("CreateCluster", r#"{"clusterName": "a", "settings": [{"name": "x"}], "clientToken": "t"}"#);
         assert_eq!((call.action.as_str(), call.token(Service::Ecs)), ("CreateCluster", Some("t")));
         assert!(call.has_value("a") && call.has_value("x") && !call.has_value("b"));
+        assert_eq!(call.values(), [("clientToken", "t"), ("clusterName", "a"), ("name", "x")]);
         let body = call.body().unwrap();
         assert_eq!(body.required("clusterName").unwrap(), "a");
         assert_eq!(body.number("clusterName").unwrap_err().code, "SerializationException");

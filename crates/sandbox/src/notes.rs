@@ -6,6 +6,7 @@
 //! Resources are named by their id in EC2, by their ARN everywhere else.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -25,11 +26,15 @@ pub(crate) struct Notes {
     pub(crate) gone: BTreeMap<String, Moment>,
     /// Until when the name of something that was deleted cannot be used.
     pub(crate) blocked: BTreeMap<String, Moment>,
+    /// What stays as it is, pending or being deleted, until it is let go: its time in `ready` or `gone` does not come.
+    pub(crate) stuck: BTreeSet<String>,
     pub(crate) flags: BTreeSet<(String, Flag)>,
     /// Attributes of a resource that the emulator forgets, by names of the rules. They are in the report.
     pub(crate) facts: BTreeMap<String, BTreeMap<&'static str, Value>>,
     /// By service, action and token.
     pub(crate) replays: BTreeMap<(Service, String, String), Replay>,
+    /// By which access key something was made that cannot be tagged.
+    pub(crate) makers: BTreeMap<String, String>,
     /// A number of its own for each resource that needs one beside its name: another one of that name has another.
     pub(crate) numbers: BTreeMap<String, u32>,
     /// The highest version number that a policy ever had.
@@ -104,10 +109,12 @@ impl Notes {
         let exists = |id: &str| things.contains_key(id) || picture.ec2.has(id);
         self.ready.retain(|id, _| exists(id));
         self.gone.retain(|id, _| exists(id));
+        self.stuck.retain(|id| exists(id));
         self.facts.retain(|id, _| exists(id));
         self.flags.retain(|(id, _)| exists(id));
         self.versions.retain(|id, _| exists(id));
         self.numbers.retain(|id, _| exists(id));
+        self.makers.retain(|id, _| exists(id));
     }
 
     /// A number that nothing else in this place has or had.
@@ -118,7 +125,7 @@ impl Notes {
 
     /// What comes to its end first, when its time has come.
     pub(crate) fn next_gone(&self, now: Moment) -> Option<(Moment, &str)> {
-        let first = self.gone.iter().min_by_key(|(_, at)| **at)?;
+        let first = self.gone.iter().filter(|(id, _)| !self.stuck.contains(*id)).min_by_key(|(_, at)| **at)?;
         Some((*first.1, first.0.as_str())).filter(|(at, _)| *at <= now)
     }
 
@@ -140,7 +147,22 @@ impl Notes {
 
     /// Whether a resource is still pending.
     pub(crate) fn is_pending(&self, id: &str, now: Moment) -> bool {
-        self.ready.get(id).is_some_and(|ready| now < *ready)
+        self.ready.get(id).is_some_and(|ready| now < *ready || self.stuck.contains(id))
+    }
+
+    /// When the first of what is stuck would have come to its end.
+    pub(crate) fn first_stuck(&self) -> Option<Moment> {
+        self.stuck.iter().filter_map(|id| self.gone.get(id).or_else(|| self.ready.get(id))).min().copied()
+    }
+
+    /// Lets go what is stuck, which comes to its end so much later than it would have.
+    pub(crate) fn unstick(&mut self, late: Duration) {
+        for id in std::mem::take(&mut self.stuck) {
+            // What is being deleted was made long ago.
+            if let Some(at) = self.gone.get_mut(&id).or_else(|| self.ready.get_mut(&id)) {
+                *at = at.plus(late);
+            }
+        }
     }
 
     /// The rule of this id.
@@ -177,8 +199,6 @@ impl Notes {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -198,5 +218,18 @@ mod tests {
         let notes = Notes { gone, ..Notes::default() };
         assert_eq!(notes.next_gone(at(1)), None);
         assert_eq!(notes.next_gone(at(4)), Some((at(2), "b")));
+    }
+    #[test]
+    fn what_is_stuck_waits_until_it_is_let_go_and_keeps_its_order() {
+        let at = |seconds| Moment::default().plus(Duration::from_secs(seconds));
+        let gone = BTreeMap::from([("cluster".to_owned(), at(3)), ("instance".to_owned(), at(2))]);
+        let ready = BTreeMap::from([("instance".to_owned(), at(1))]);
+        let stuck = gone.keys().cloned().collect();
+        let mut notes = Notes { gone, ready, stuck, ..Notes::default() };
+        assert_eq!(notes.next_gone(at(100)), None);
+        let late = at(100).since(notes.first_stuck().unwrap());
+        notes.unstick(late);
+        assert_eq!(notes.next_gone(at(100)), Some((at(100), "instance")));
+        assert_eq!(notes.gone["cluster"], at(101));
     }
 }

@@ -113,6 +113,14 @@ impl Params {
         self.0.values().any(|held| held == value)
     }
 
+    /// Every value, with the last part of its parameter's name that is not a number.
+    pub(crate) fn values(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| {
+            let is_word = |part: &&str| !part.bytes().all(|digit| digit.is_ascii_digit());
+            (name.rsplit('.').find(is_word).unwrap_or(name), value.as_str())
+        })
+    }
+
     /// Whether any parameter starts with this.
     pub(crate) fn any(&self, prefix: &str) -> bool {
         self.0.range(prefix.to_owned()..).next().is_some_and(|(name, _)| name.starts_with(prefix))

@@ -22,7 +22,7 @@ mod secrets;
 mod sts;
 mod tagging;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -33,7 +33,7 @@ use tokio::sync::Mutex;
 
 use crate::clock::{Clock, Moment};
 use crate::emulator::{Emulator, Saved};
-use crate::endpoint::{AsOf, At, Cut, Endpoint, Request, Response, Scope};
+use crate::endpoint::{AsOf, At, Cut, Endpoint, Request, Response, Scope, Stick, Touched};
 use crate::input::Input;
 use crate::notes::{Answer, Notes, Replay};
 use crate::picture::Picture;
@@ -133,6 +133,8 @@ struct Desk<'a> {
     /// Who calls; nobody when something comes to its end by itself.
     caller: Option<&'a Scope>,
     now: Moment,
+    /// Whether what this call makes pending stays so, and what that is by now.
+    sticks: Option<BTreeSet<String>>,
     local: Local,
     world: World,
 }
@@ -188,6 +190,7 @@ impl Desk<'_> {
     fn ready_after(&mut self, id: &str, wait: Duration) {
         let ready = self.now.plus(wait);
         self.notes_mut().ready.insert(id.to_owned(), ready);
+        self.stick(id);
     }
 
     /// A resource is being deleted for so long. Then the `finish` of its service takes it out of the emulator; until
@@ -195,6 +198,24 @@ impl Desk<'_> {
     fn end(&mut self, id: &str, wait: Duration) {
         let gone = self.now.plus(wait);
         self.notes_mut().gone.insert(id.to_owned(), gone);
+        self.stick(id);
+    }
+
+    /// A new state sticks when the call does; otherwise it ends one that was stuck.
+    fn stick(&mut self, id: &str) {
+        if let Some(sticks) = &mut self.sticks {
+            sticks.insert(id.to_owned());
+            self.notes_mut().stuck.insert(id.to_owned());
+        } else {
+            self.notes_mut().stuck.remove(id);
+        }
+    }
+
+    /// What comes to its end after others is stuck when one of them is.
+    fn stick_behind(&mut self, id: &str, others: &[String]) {
+        if others.iter().any(|other| self.notes().stuck.contains(other)) {
+            self.notes_mut().stuck.insert(id.to_owned());
+        }
     }
 
     fn is_pending(&self, id: &str) -> bool {
@@ -319,6 +340,10 @@ impl Rules {
         Self { settings, clock, memory: Mutex::default(), requests: AtomicU64::new(0) }
     }
 
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// A request id that no other request of this sandbox has.
     pub(crate) fn next_request_id(&self) -> String {
         let n = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
@@ -367,6 +392,20 @@ impl Rules {
         (memory.now, memory.past) = (Arc::new(world), VecDeque::new());
     }
 
+    /// Lets go all that is stuck: the first of it comes to its end now, the others as long after it as they would have.
+    pub(crate) async fn unstick(&self) {
+        let mut memory = self.memory.lock().await;
+        let now = self.clock.now();
+        self.finish_until(&mut memory, now).await;
+        let Some(first) = memory.now.values().filter_map(|local| local.notes.first_stuck()).min() else { return };
+        for (place, mut local) in BTreeMap::clone(&memory.now) {
+            if !local.notes.stuck.is_empty() {
+                Arc::make_mut(&mut local.notes).unstick(now.since(first));
+                memory.change(now, &place, local);
+            }
+        }
+    }
+
     /// Takes away what has come to its end, in order, each at its own moment.
     async fn finish_until(&self, memory: &mut Memory, now: Moment) {
         while let Some((at, place, id)) = memory.next_gone(now) {
@@ -376,7 +415,8 @@ impl Rules {
             let service = id.strip_prefix("arn:aws:").and_then(|rest| rest.split(':').next()).and_then(Service::named);
             let service = service.unwrap_or(Service::Ec2);
             let (settings, place) = (&self.settings, &place);
-            let mut desk = Desk { service, emulator, settings, place, caller: None, now: at, local, world };
+            let mut desk =
+                Desk { service, emulator, settings, place, caller: None, now: at, sticks: None, local, world };
             if let Err(refusal) = desk.finish(&id).await {
                 tracing::error!(%id, code = %refusal.code, message = %refusal.message, "could not end a resource");
             }
@@ -404,7 +444,8 @@ impl Rules {
         if input.action.is_empty() {
             return Refusal::new("MissingAction", "The request must contain the parameter Action").reply(service, &id);
         }
-        match self.call_service(service, &request, &scope, &input).await {
+        let (answer, touched) = self.call_service(service, &request, &scope, &input).await;
+        let mut response = match answer {
             Ok(Answer::Inner(inner)) => {
                 let mut xml = Xml::declared();
                 let action = &input.action;
@@ -424,19 +465,23 @@ impl Rules {
             }
             Ok(Answer::Whole(body)) => respond(service, 200, &id, body),
             Err(refusal) => refusal.reply(service, &id),
-        }
+        };
+        response.extensions_mut().insert(Touched(touched));
+        response
     }
 
+    /// The answer, and what stays pending after it.
     async fn call_service(
         &self,
         service: Service,
         request: &Request,
         scope: &Scope,
         input: &Input,
-    ) -> Result<Answer, Refusal> {
+    ) -> (Result<Answer, Refusal>, Vec<String>) {
         let settings = &self.settings;
-        let place = Place::of(settings, service, &scope.access_key, &scope.region);
-        let place = &place.ok_or_else(|| Refusal::bad_region(service, &scope.region))?;
+        let Some(place) = &Place::of(settings, service, &scope.access_key, &scope.region) else {
+            return (Err(Refusal::bad_region(service, &scope.region)), Vec::new());
+        };
         let mut memory = self.memory.lock().await;
         let now = request.extensions().get::<At>().map_or_else(|| self.clock.now(), |at| at.0);
         self.finish_until(&mut memory, now).await;
@@ -446,13 +491,15 @@ impl Rules {
         let world = Arc::clone(then.map_or(&memory.now, |then| memory.at(then)));
         let local = world.get(place).cloned().unwrap_or_default();
         let (caller, now) = (Some(scope), then.unwrap_or(now));
-        let mut desk = Desk { service, emulator, settings, place, caller, now, local, world };
+        let sticks = request.extensions().get::<Stick>().map(|_| BTreeSet::new());
+        let mut desk = Desk { service, emulator, settings, place, caller, now, sticks, local, world };
         let answer = desk.handle_once(input).await;
+        let touched = desk.sticks.into_iter().flatten().collect();
         let local = desk.local;
         if is_write && memory.now.get(place).is_none_or(|before| !before.is(&local)) {
             memory.change(now, place, local);
         }
-        answer
+        (answer, touched)
     }
 }
 

@@ -9,7 +9,8 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use crate::client::Client;
 use crate::clock::{Clock, Moment};
 use crate::endpoint::Endpoint;
-use crate::faults::{FaultLayer, Faults, Late};
+use crate::faults::{FaultLayer, Faults, Late, Meddling};
+use crate::meddle::Meddled;
 use crate::report::{World, report};
 use crate::rules::{Kept, Rules};
 use crate::settings::{Quotas, Settings};
@@ -171,13 +172,27 @@ impl Sandbox {
         report(&self.0.settings, &world)
     }
 
+    /// Somebody else changes or deletes the resource of this id (its ARN outside EC2), with credentials of their own:
+    /// one call to AWS, which is not in the log of calls and which AWS may refuse.
+    ///
+    /// `None` when there is no such resource, when it is of a kind that no operation makes, or when it has no setting
+    /// that can be changed: an alias where there is no other key. A resource without settings of its own gets a tag.
+    pub async fn meddle(&self, id: &str, how: Meddling) -> Option<Meddled> {
+        self.0.stack.land().await;
+        self.0.rules.meddle(id, how).await
+    }
+
     /// All of it, to be restored here or in another sandbox of the same account and region.
     pub async fn snapshot(&self) -> Snapshot {
+        self.0.stack.let_go().await;
         Snapshot { kept: self.0.rules.keep().await, late: self.0.faults.late(), at: self.0.clock.now() }
     }
 
     /// Makes everything as it was: also the ages of what is pending, and the ids that come next.
+    /// What was stuck then is stuck again, until the faults are cleared after this.
     pub async fn restore(&self, snapshot: &Snapshot) {
+        // That was about the world that goes.
+        self.0.faults.take_let_go();
         self.0.rules.restore(&snapshot.kept).await;
         let now = self.0.clock.now();
         self.0.faults.set_late(snapshot.late.iter().map(|late| late.moved(snapshot.at, now)).collect());

@@ -149,9 +149,32 @@ pub enum Effect {
     },
     /// The caller's credentials expire with this call, until they are renewed or the plan is replaced.
     Expire,
+    /// The call has its effect, and what it makes, changes or deletes stays `creating`, `modifying`, `deleting`,
+    /// `pending`, until the faults are cleared or the plan is replaced; then it goes on. It is no longer stuck when a
+    /// later call puts it into another state. Snapshots hold it. In the log of calls, `touched` says what stuck.
+    ///
+    /// It means nothing for a call that leaves nothing pending: a read, a refused call, tags, rules, routes, what is there
+    /// or gone at once. A role that is stuck stays unknown to other services.
+    Stuck,
+    /// Right before this call somebody else, with other credentials of the account, changes or deletes what it names;
+    /// by a call to AWS, which AWS may refuse. See [`Sandbox::meddle`](crate::Sandbox::meddle) for what is done.
+    ///
+    /// That is the first of its parameters, in the order of their names, that is the id, ARN or name of a resource that
+    /// carries a tag `*:run`, or that this caller made where nothing can be tagged. In the log of calls, `touched` says
+    /// which; it is empty when the call names none, when nobody can change it so, and when AWS refused.
+    Meddle {
+        /// What is done to it.
+        how: Meddling,
+    },
 }
 
 impl Effect {
+    /// Whether it can be had in front of the sandbox's own rules only, and not in front of a foreign service.
+    #[must_use]
+    pub fn needs_rules(&self) -> bool {
+        matches!(self, Self::Lag { .. } | Self::Stuck | Self::Meddle { .. })
+    }
+
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Error { .. } => "error",
@@ -164,8 +187,20 @@ impl Effect {
             Self::Lag { .. } => "lag",
             Self::Slow { .. } => "slow",
             Self::Expire => "expire",
+            Self::Stuck => "stuck",
+            Self::Meddle { .. } => "meddle",
         }
     }
+}
+
+/// What somebody else does to a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Meddling {
+    /// One of its settings is changed; a tag, where it has no setting.
+    Change,
+    /// It is deleted, or its deletion begins.
+    Delete,
 }
 
 /// On which side of the effect an error comes.
@@ -293,9 +328,12 @@ mod tests {
             {"action": "CreateVpc", "effect": {"kind": "error", "status": 500, "code": "InternalError", "when": "after"}},
             {"action": "DeleteVpc", "nth": 2, "effect": {"kind": "late", "delay_ms": 300}},
             {"action": "Describe*", "times": 0, "effect": {"kind": "lag", "ms": 100}},
+            {"action": "CreateDBCluster", "effect": {"kind": "stuck"}},
+            {"action": "DeleteVpc", "effect": {"kind": "meddle", "how": "delete"}},
             {"action": "*", "effect": {"kind": "expire"}}
         ], "expired": ["AKIAOLD"]}"#;
         let plan: Plan = serde_json::from_str(text).unwrap();
+        assert_eq!(plan.faults[4].effect, Effect::Meddle { how: Meddling::Delete });
         assert_eq!(plan.faults[1].effect, Effect::Late { delay_ms: 300, wait_ms: 0 });
         assert_eq!(serde_json::from_str::<Plan>(&serde_json::to_string(&plan).unwrap()).unwrap(), plan);
         for wrong in [r#"{"fault": []}"#, r#"{"faults": [{"action": "X", "effect": {"kind": "slow", "sec": 1}}]}"#] {

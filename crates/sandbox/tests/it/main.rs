@@ -7,6 +7,8 @@ mod ecs;
 mod elastic_ip;
 mod endpoint;
 mod faults;
+mod faults_meddle;
+mod faults_stuck;
 mod gateway;
 mod group;
 mod iam_policy;

@@ -43,7 +43,12 @@ pub(super) async fn create(desk: &mut Desk<'_>, body: &Body) -> Result<Answer, R
     }
     check_not_pending(key)?;
     let call = json!({"AliasName": name, "TargetKeyId": id});
-    act(desk, "CreateAlias", &call).await
+    let answer = act(desk, "CreateAlias", &call).await?;
+    if let Some(maker) = desk.caller.map(|caller| caller.access_key.clone()) {
+        let arn = desk.place.arn(Service::Kms, name);
+        desk.notes_mut().makers.insert(arn, maker);
+    }
+    Ok(answer)
 }
 
 pub(super) async fn update(desk: &mut Desk<'_>, body: &Body) -> Result<Answer, Refusal> {

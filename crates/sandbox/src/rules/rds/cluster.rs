@@ -383,9 +383,11 @@ pub(super) async fn delete(desk: &mut Desk<'_>, params: &Params) -> Result<Strin
     }
     // Whatever is still going goes first.
     let members = desk.picture().rds.clusters.get(&name).map(|it| it.members.clone()).unwrap_or_default();
-    let ends = members.iter().filter_map(|member| desk.notes().gone.get(&arn_of(desk, "db", member)).copied()).max();
+    let members: Vec<String> = members.iter().map(|member| arn_of(desk, "db", member)).collect();
+    let ends = members.iter().filter_map(|member| desk.notes().gone.get(member).copied()).max();
     let start = ends.map_or(desk.now, |ends| ends.max(desk.now));
     desk.end(&arn, start.since(desk.now) + desk.settings.slow());
+    desk.stick_behind(&arn, &members);
     Ok(one(desk, &name))
 }
 

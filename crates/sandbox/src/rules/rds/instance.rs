@@ -101,9 +101,10 @@ pub(super) async fn create(desk: &mut Desk<'_>, params: &Params) -> Result<Strin
     let arn = arn_of(desk, "db", &name);
     desk.notes_mut().number(&arn);
     // A member is made once its cluster is.
-    let cluster_ready = base.cluster.and_then(|cluster| desk.notes().ready.get(&cluster).copied());
+    let cluster_ready = base.cluster.as_ref().and_then(|cluster| desk.notes().ready.get(cluster).copied());
     let start = cluster_ready.map_or(desk.now, |ready| ready.max(desk.now));
     desk.ready_after(&arn, start.since(desk.now) + desk.settings.slow());
+    desk.stick_behind(&arn, base.cluster.as_slice());
     note(
         desk,
         &arn,
