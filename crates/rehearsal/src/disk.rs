@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use switchback_engine::cx::Fence;
 use switchback_engine::journal::{Journal, JournalError};
 use switchback_journal::chain::{Chain, Columns, Hash};
-use switchback_model::record::{Actor, Draft, ExecutorStarted, Record};
+use switchback_model::record::{
+    Actor, Direction, Draft, Endpoint, ExecutorStarted, FORMAT_VERSION, Record, RunSecrets, RunStarted,
+};
 use switchback_model::{Epoch, ErrorClass, Generation, OpError, OpResult, RunId, Seq};
 
 /// Sees every commit: its records, and the payload of each as stored. `false`: the process dies here.
@@ -73,6 +75,27 @@ impl Disk {
         Self { run, actor: Arc::new(actor()), stored: Arc::new(Mutex::new(stored)) }
     }
 
+    /// A disk with a run on it that has just been started.
+    pub(crate) fn begin(
+        run: RunId,
+        runbook: &str,
+        plan_hash: &str,
+        secrets: Option<RunSecrets>,
+    ) -> Result<Self, String> {
+        let disk = Self::with(run, &[]);
+        let body = RunStarted {
+            format: FORMAT_VERSION,
+            runbook: runbook.to_owned(),
+            plan_hash: plan_hash.to_owned(),
+            endpoint: Endpoint::default(),
+            secrets,
+        };
+        let direction = Direction::Forward;
+        let first = Draft { at: NOW, step: None, generation: Generation::FIRST, direction, body: body.into() };
+        disk.push(vec![first]).map_err(|e| e.to_string())?;
+        Ok(disk)
+    }
+
     fn stored(&self) -> MutexGuard<'_, Stored> {
         self.stored.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -85,10 +108,8 @@ impl Disk {
         let text = actor_text(&self.actor);
         let mut payloads = Vec::with_capacity(batch.len());
         for draft in batch {
-            let payload = draft.body.payload().map_err(|e| JournalError::Store {
-                path: "memory".into(),
-                source: Box::new(e),
-            })?;
+            let payload =
+                draft.body.payload().map_err(|e| JournalError::Store { path: "memory".into(), source: Box::new(e) })?;
             let previous = stored.records.last().map_or([0; 32], |r| r.hash);
             let seq = Seq(stored.records.len() as u64 + 1);
             let mut record = Record { seq, actor: self.actor.clone(), run: self.run, draft, hash: [0; 32] };
@@ -125,7 +146,7 @@ impl Disk {
             Epoch(stored.epoch)
         };
         let body = ExecutorStarted { epoch, command: command.to_owned() }.into();
-        let direction = switchback_model::record::Direction::Forward;
+        let direction = Direction::Forward;
         self.push(vec![Draft { at: NOW, step: None, generation: Generation::FIRST, direction, body }])?;
         Ok(MemoryJournal { disk: self.clone(), epoch })
     }

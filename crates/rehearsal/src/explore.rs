@@ -11,24 +11,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use switchback_engine::history::{Ended, History};
+use switchback_engine::history::History;
 use switchback_engine::operation::BoxFuture;
 use switchback_engine::registry::Registry;
 use switchback_engine::secrets::Secrets;
 use switchback_model::event::Outcome;
 use switchback_model::plan::Plan;
-use switchback_model::record::{Direction, Draft, FORMAT_VERSION, RunSecrets, RunStarted};
+use switchback_model::record::RunSecrets;
 use switchback_model::rehearsal::{CaseKind, Check, Count, Finding, Line, Progress, Replayed};
 use switchback_model::{Generation, RunId};
 use thiserror::Error;
 
 use crate::case::{Base, Blow, Case, Command, Move};
 use crate::check::{Expected, chain};
-use crate::disk::{Disk, NOW};
+use crate::disk::Disk;
 use crate::find::{Findings, call_lines, finding, journal_lines, story};
-use crate::process::{Bench, DUST, End, Frame, How, JournalWrap, Ran, Rehearsed, State, Violation, endpoint, replay, ways};
+use crate::process::{Bench, DUST, End, Frame, How, JournalWrap, Ran, Rehearsed, State, Violation, replay, ways};
 use crate::state::Key;
-use crate::world::{Fault, Look, Owner, World};
+use crate::world::{Fault, Owner, World};
 
 /// Makes a world; every thread has one. Called on a runtime whose time is paused.
 pub type MakeWorld = Arc<dyn Fn() -> BoxFuture<'static, Result<Arc<dyn World>, String>> + Send + Sync>;
@@ -157,6 +157,11 @@ struct Shared {
     tell: Tell,
 }
 
+/// How often a person is asked in one case before it counts as endless.
+const MOST_PERSONS: usize = 6;
+/// How often somebody is told.
+const PACE: Duration = Duration::from_millis(100);
+
 /// Who is told how far it is. Called from all threads.
 pub type Tell = Arc<dyn Fn(Line) + Send + Sync>;
 
@@ -205,8 +210,7 @@ pub fn rehearse(subject: &Subject, config: &Config, tell: &Tell) -> Result<Summa
         let took = begun.elapsed();
         return Ok(Summary { cases: counts, states: 0, processes, calls: 0, findings, took });
     };
-    let known: KnownStates =
-        base.states.iter().map(|(state, key)| ((*key, state.history.is_unwinding()), 0)).collect();
+    let known: KnownStates = base.states.iter().map(|(state, key)| ((*key, state.history.is_unwinding()), 0)).collect();
     let shared = Arc::new(Shared {
         config: config.clone(),
         rehearsed,
@@ -264,22 +268,8 @@ pub fn rehearse(subject: &Subject, config: &Config, tell: &Tell) -> Result<Summa
 
 /// Where a run begins.
 fn first_state(bench: &Bench, subject: &Subject) -> Option<State> {
-    let started = RunStarted {
-        format: FORMAT_VERSION,
-        runbook: subject.plan.runbook.clone(),
-        plan_hash: subject.plan_hash.clone(),
-        endpoint: endpoint(),
-        secrets: subject.secrets.0.clone(),
-    };
-    let disk = Disk::with(subject.run, &[]);
-    let draft = Draft {
-        at: NOW,
-        step: None,
-        generation: Generation::FIRST,
-        direction: Direction::Forward,
-        body: started.into(),
-    };
-    disk.push(vec![draft]).ok()?;
+    let plan = &subject.plan;
+    let disk = Disk::begin(subject.run, &plan.runbook, &subject.plan_hash, subject.secrets.0.clone()).ok()?;
     let records = disk.records();
     let history = replay(subject.plan.clone(), &records).ok()?;
     Some(State { records: Arc::new(records), history: Arc::new(history), saved: bench.world.save()? })
@@ -303,8 +293,7 @@ async fn uninterrupted(
     let mut case = Case::from(Base::State(0));
     let mut state = first;
     let to = subject.plan.steps.first().map_or(0, |_| 0);
-    let commands =
-        [Command::Apply, Command::Unwind, Command::UnwindTo(to), Command::Resume, Command::Unwind];
+    let commands = [Command::Apply, Command::Unwind, Command::UnwindTo(to), Command::Resume, Command::Unwind];
     let mut completed = None;
     for (n, command) in commands.into_iter().enumerate() {
         // The way to the second generation begins where the first was completed.
@@ -373,7 +362,8 @@ fn does_not_end(when: &str, end: &End) -> Violation {
             (step.as_ref().map(ToString::to_string), format!("{when} the run pauses: {why}"))
         }
         End::Outcome(Outcome::Stuck { steps }) => {
-            let (step, error) = steps.first().map_or((None, String::new()), |(s, e)| (Some(s.to_string()), e.to_string()));
+            let (step, error) =
+                steps.first().map_or((None, String::new()), |(s, e)| (Some(s.to_string()), e.to_string()));
             (step, format!("{when} the run is stuck: {error}"))
         }
         End::Outcome(Outcome::Refused { reasons }) => {
@@ -464,12 +454,14 @@ impl Shared {
     /// Sends progress until all is done.
     fn report(&self) {
         let mut queue = lock(&self.queue);
+        let mut told = Instant::now();
         while !queue.stop {
-            let (back, _) = self
-                .ready
-                .wait_timeout(queue, Duration::from_millis(100))
-                .unwrap_or_else(PoisonError::into_inner);
+            let (back, _) = self.ready.wait_timeout(queue, PACE).unwrap_or_else(PoisonError::into_inner);
             queue = back;
+            if told.elapsed() < PACE {
+                continue;
+            }
+            told = Instant::now();
             let ahead = queue.items.len() as u64;
             (self.tell)(Line::Progress(Progress {
                 run: self.run.load(Ordering::Relaxed),
@@ -514,13 +506,14 @@ impl Shared {
         let Item { case, kind, start, command, blow, faults, merge } = item;
         let crashes = case.crashes();
         let start = match case.base {
-            Base::Order(n) => match self.in_order(&start, n) {
+            Base::Order(n) => match in_order(&self.rehearsed.plan, &start, n) {
                 Some(start) => Arc::new(start),
                 None => return,
             },
             Base::State(_) => start,
         };
-        let how = How { blow, film: crashes < self.config.crashes, known: merge.then(|| self.known(crashes)) };
+        let how =
+            How { blow, film: crashes < self.config.crashes, known: merge.then(|| self.known(crashes)), dies: None };
         let ran = bench.run(&start, command, how).await;
         self.processes.fetch_add(1, Ordering::Relaxed);
         self.calls.fetch_add(ran.calls.len() as u64, Ordering::Relaxed);
@@ -557,45 +550,10 @@ impl Shared {
 
     /// What the end of a process says; where it stands still, a person goes on.
     async fn judge(&self, bench: &Bench, case: &Case, kind: CaseKind, ran: &Ran) -> Vec<Violation> {
-        let fault = case.fault();
-        let outcome = match &ran.end {
-            End::Died | End::Known => return Vec::new(),
-            End::Outcome(outcome) => outcome,
-            End::Refused(_) | End::Broken(_) => return vec![does_not_end("after this", &ran.end)],
-        };
-        let weak = ran.state.history.statuses().any(|(_, s)| s.weak);
-        let over_it = fault.is_none_or(Fault::passes);
-        let mut bad = Vec::new();
-        let mut goes_on = false;
-        match outcome {
-            Outcome::Completed | Outcome::Unwound { all: true, .. } | Outcome::FailedAndUnwound { all: true, .. } | Outcome::Refused { .. } => {
-                tokio::time::sleep(DUST).await;
-                let Some(look) = bench.world.look() else { return bad };
-                if matches!(outcome, Outcome::Completed) {
-                    bad.extend(self.base.expected.completed(&look, fault));
-                } else {
-                    bad.extend(self.base.expected.unwound(&look, fault));
-                }
-                if over_it && matches!(outcome, Outcome::FailedAndUnwound { .. } | Outcome::Refused { .. }) {
-                    let mut violation = does_not_end("though nothing makes going on impossible,", &ran.end);
-                    violation.check = Check::Standstill;
-                    bad.push(violation);
-                }
-            }
-            Outcome::Unwound { .. } | Outcome::FailedAndUnwound { .. } => goes_on = true,
-            Outcome::Paused { .. } | Outcome::Stuck { .. } => {
-                goes_on = true;
-                if over_it && !weak {
-                    let mut violation = does_not_end("though nothing makes going on impossible,", &ran.end);
-                    violation.check = Check::Standstill;
-                    bad.push(violation);
-                }
-            }
-            _ => bad.push(does_not_end("after this", &ran.end)),
-        }
+        let (mut bad, goes_on) = judge(bench, &self.base.expected, case, ran).await;
         if goes_on && bad.is_empty() {
             let persons = case.moves.iter().filter(|m| matches!(m, Move::Person)).count();
-            if persons > 6 {
+            if persons > MOST_PERSONS {
                 let mut violation = does_not_end("whatever a person does,", &ran.end);
                 violation.check = Check::Advice;
                 return vec![violation];
@@ -679,15 +637,6 @@ impl Shared {
         }
     }
 
-    /// The first state with the steps of the plan in another order.
-    fn in_order(&self, start: &State, n: usize) -> Option<State> {
-        let order = orders(&self.rehearsed.plan).into_iter().nth(n)?;
-        let mut plan = Plan::clone(&self.rehearsed.plan);
-        plan.steps = order.iter().map(|i| plan.steps[*i].clone()).collect();
-        let history = replay(Arc::new(plan), &start.records).ok()?;
-        Some(State { history: Arc::new(history), ..start.clone() })
-    }
-
     /// A run whose steps came in another order goes back.
     fn order_back(&self, case: &Case, ran: &Ran) {
         if matches!(ran.end, End::Outcome(Outcome::Completed)) {
@@ -767,9 +716,8 @@ fn extend(phases: &[u32], needs: &[Vec<usize>], mut choose: impl FnMut(&[usize],
     let mut order = Vec::with_capacity(n);
     while order.len() < n {
         let Some(phase) = (0..n).filter(|i| !placed[*i]).map(|i| phases[i]).min() else { break };
-        let ready: Vec<usize> = (0..n)
-            .filter(|i| !placed[*i] && phases[*i] == phase && needs[*i].iter().all(|j| placed[*j]))
-            .collect();
+        let ready: Vec<usize> =
+            (0..n).filter(|i| !placed[*i] && phases[*i] == phase && needs[*i].iter().all(|j| placed[*j])).collect();
         if ready.is_empty() {
             break;
         }
@@ -793,20 +741,139 @@ pub fn replay_case(subject: &Subject, config: &Config, case: &Case) -> Result<Re
 }
 
 async fn again(bench: &Bench, subject: &Subject, case: &Case) -> Result<Replayed, Error> {
-    let none = |why: &str| Error::Case { case: case.to_string(), why: why.to_owned() };
+    let none = |why: String| Error::Case { case: case.to_string(), why };
     let mut findings = Findings::default();
-    let base = uninterrupted(bench, subject, &mut findings, &mut 0).await;
-    let Some(base) = base else {
-        let findings = findings.all();
+    let Some(base) = uninterrupted(bench, subject, &mut findings, &mut 0).await else {
         let ended = "the run fails without any interruption".to_owned();
-        let story = ended.clone();
-        return Ok(Replayed { case: case.to_string(), story, ended, findings, journal: vec![], calls: vec![] });
+        let (case, story, findings) = (case.to_string(), ended.clone(), findings.all());
+        return Ok(Replayed { case, story, ended, findings, journal: vec![], calls: vec![] });
     };
-    let _ = (&base, none);
-    todo!()
+    let mut state = match case.base {
+        Base::State(n) => {
+            let state =
+                base.states.get(n).ok_or_else(|| none(format!("base states go up to {}", base.states.len() - 1)));
+            State::clone(&state?.0)
+        }
+        Base::Order(n) => {
+            let (first, _) = base.states.first().ok_or_else(|| none("there is no start".to_owned()))?;
+            in_order(&bench.rehearsed.plan, first, n).ok_or_else(|| none(format!("there is no order {n}")))?
+        }
+    };
+    let mut last: Option<Ran> = None;
+    let mut calls = Vec::new();
+    let mut violations = Vec::new();
+    let mut moves = case.moves.iter().peekable();
+    while let Some(next) = moves.next() {
+        match next {
+            Move::Run(command) => {
+                let blow = moves.next_if(|m| matches!(m, Move::Blow(_, Blow::Fault(_))));
+                // A fault and a crash: the crash is what ends the process, so the fault comes first.
+                let crash = moves.next_if(|m| matches!(m, Move::Blow(..)));
+                let at = |m: Option<&Move>| {
+                    m.and_then(|m| if let Move::Blow(at, blow) = m { Some((*at, *blow)) } else { None })
+                };
+                let how = How {
+                    blow: at(blow).or_else(|| at(crash)),
+                    dies: at(crash).filter(|_| blow.is_some()),
+                    ..How::default()
+                };
+                let ran = bench.run(&state, *command, how).await;
+                state = ran.state.clone();
+                calls.push(format!("-- {}", story(&Case { base: case.base, moves: vec![*next] }, &base.labels, None)));
+                calls.extend(call_lines(&ran));
+                violations.extend(ran.violations.clone());
+                last = Some(ran);
+            }
+            Move::Person => state = bench.person(&state).await.map_err(none)?,
+            Move::Blow(..) => return Err(none("something happens to no process".to_owned())),
+        }
+    }
+    let ran = last.ok_or_else(|| none("no process is started".to_owned()))?;
+    let (bad, _) = judge(bench, &base.expected, case, &ran).await;
+    violations.extend(bad);
+    violations.extend(chain(bench.rehearsed.run, &state.records, 0));
+    for violation in &violations {
+        let make = || finding(case, kind_of(case), violation, &base.labels, &state, Some(&ran));
+        findings.add(case, violation, make);
+    }
+    let ended = match &ran.end {
+        End::Outcome(outcome) => format!("{outcome:?}"),
+        End::Refused(refusal) => format!("refused: {refusal}"),
+        End::Broken(error) => format!("broken: {error}"),
+        End::Died | End::Known => "it died".to_owned(),
+    };
+    Ok(Replayed {
+        case: case.to_string(),
+        story: story(case, &base.labels, Some(&ran)),
+        ended,
+        findings: findings.all(),
+        journal: journal_lines(&state),
+        calls,
+    })
 }
 
-#[allow(unused)]
-fn unused(_: &Look, _: Ended) {
-    let _ = (call_lines as fn(&Ran) -> _, journal_lines as fn(&State) -> _, story as fn(&Case, &[String], Option<&Ran>) -> _);
+fn kind_of(case: &Case) -> CaseKind {
+    match (case.base, case.crashes(), case.fault()) {
+        (Base::Order(_), ..) => CaseKind::Order,
+        (_, 0, Some(_)) => CaseKind::Fault,
+        (_, 0, None) => CaseKind::Uninterrupted,
+        (_, 1, None) => match case.moves.last() {
+            Some(Move::Run(Command::Resume)) => CaseKind::CrashResume,
+            _ => CaseKind::CrashUnwind,
+        },
+        _ => CaseKind::SecondCrash,
+    }
+}
+
+/// What the end of a process says, and whether a person can go on from it.
+async fn judge(bench: &Bench, expected: &Expected, case: &Case, ran: &Ran) -> (Vec<Violation>, bool) {
+    let fault = case.fault();
+    let outcome = match &ran.end {
+        End::Died | End::Known => return (Vec::new(), false),
+        End::Outcome(outcome) => outcome,
+        End::Refused(_) | End::Broken(_) => return (vec![does_not_end("after this", &ran.end)], false),
+    };
+    // What is known on weak proof only is a person's to confirm.
+    let weak = ran.state.history.statuses().any(|(_, s)| s.weak);
+    let over_it = fault.is_none_or(Fault::passes);
+    let stands = || {
+        let mut violation = does_not_end("though nothing makes going on impossible,", &ran.end);
+        violation.check = Check::Standstill;
+        violation
+    };
+    let mut bad = Vec::new();
+    match outcome {
+        Outcome::Completed
+        | Outcome::Unwound { all: true, .. }
+        | Outcome::FailedAndUnwound { all: true, .. }
+        | Outcome::Refused { .. } => {
+            tokio::time::sleep(DUST).await;
+            let Some(look) = bench.world.look() else { return (bad, false) };
+            bad.extend(match outcome {
+                Outcome::Completed => expected.completed(&look, fault),
+                _ => expected.unwound(&look, fault),
+            });
+            if over_it && matches!(outcome, Outcome::FailedAndUnwound { .. } | Outcome::Refused { .. }) {
+                bad.push(stands());
+            }
+            (bad, false)
+        }
+        Outcome::Unwound { .. } | Outcome::FailedAndUnwound { .. } => (bad, true),
+        Outcome::Paused { .. } | Outcome::Stuck { .. } => {
+            if over_it && !weak {
+                bad.push(stands());
+            }
+            (bad, true)
+        }
+        _ => (vec![does_not_end("after this", &ran.end)], false),
+    }
+}
+
+/// The state with the steps of the plan in another order.
+fn in_order(plan: &Plan, start: &State, n: usize) -> Option<State> {
+    let order = orders(plan).into_iter().nth(n)?;
+    let mut plan = plan.clone();
+    plan.steps = order.iter().filter_map(|i| plan.steps.get(*i).cloned()).collect();
+    let history = replay(Arc::new(plan), &start.records).ok()?;
+    Some(State { history: Arc::new(history), ..start.clone() })
 }

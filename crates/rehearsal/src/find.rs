@@ -89,7 +89,9 @@ fn hint(violation: &Violation) -> Option<String> {
     let text = match violation.check {
         Check::StartState => "its rollback leaves this behind: delete what is ours by its id, or declare it as residue",
         Check::EndState => "a resumed run ends elsewhere: what `settle` sets must converge from every point",
-        Check::Duplicate => "its create is not recognised after a crash or a lost reply: see `find` and the ownership tags",
+        Check::Duplicate => {
+            "its create is not recognised after a crash or a lost reply: see `find` and the ownership tags"
+        }
         Check::Foreign => "something is addressed by its name, or a value is written without being compared first",
         Check::IntentFirst => "the record that announces a write must be durable before the write is sent",
         Check::Secret => "outputs, before-images and errors hold a `SecretRef`, never the value",
@@ -181,7 +183,9 @@ pub(crate) fn story(case: &Case, bases: &[String], ran: Option<&Ran>) -> String 
             Move::Run(Command::UnwindWide) => "unwind, in parallel".to_owned(),
             Move::Run(Command::UnwindTo(step)) => format!("unwind to step {}", step + 1),
             Move::Blow(at, Blow::Dies) => format!("the process dies after event {at}{}", call(*at)),
-            Move::Blow(at, Blow::DiesInFlight) => format!("it dies with call {at}{} on its way, which lands later", call(*at)),
+            Move::Blow(at, Blow::DiesInFlight) => {
+                format!("it dies with call {at}{} on its way, which lands later", call(*at))
+            }
             Move::Blow(at, Blow::Fault(fault)) => format!("call {at}{} {}", call(*at), fault.words()),
             Move::Person => "a person mends it and follows the advice".to_owned(),
         });

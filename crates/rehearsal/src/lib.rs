@@ -32,4 +32,4 @@ mod state;
 pub mod world;
 
 pub use explore::{Config, Error, MakeWorld, Subject, Summary, Tell, rehearse, replay_case};
-pub use process::JournalWrap;
+pub use process::{JournalWrap, populate};

@@ -20,7 +20,7 @@ use switchback_engine::secrets::Secrets;
 use switchback_model::event::{Event, Outcome};
 use switchback_model::facts::Facts;
 use switchback_model::plan::Plan;
-use switchback_model::record::{Body, Endpoint, Record, UnwindCause, UnwindTarget};
+use switchback_model::record::{Body, Record, RunSecrets, UnwindCause, UnwindTarget};
 use switchback_model::rehearsal::Check;
 use switchback_model::status::State as StepState;
 use switchback_model::{RunId, StepId};
@@ -29,7 +29,7 @@ use tokio::sync::Notify;
 use crate::case::{Blow, Command};
 use crate::disk::{Disk, NOW};
 use crate::state::{Key, is_quiet, key, of_world, with_call};
-use crate::world::{Call, Look, Owner, Reply, Saved, Tap, Turn, World};
+use crate::world::{Call, Fault, Look, Owner, Reply, Saved, Tap, Turn, World};
 
 /// No process makes more commits and calls than this.
 const MOST_EVENTS: usize = 50_000;
@@ -120,10 +120,19 @@ pub(crate) type Known<'a> = Arc<dyn Fn(Key, bool) -> bool + Send + Sync + 'a>;
 pub(crate) struct How {
     /// What happens to it, at which event.
     pub(crate) blow: Option<(usize, Blow)>,
+    /// Where it dies besides, after a fault.
+    pub(crate) dies: Option<(usize, Blow)>,
     /// Frames are taken.
     pub(crate) film: bool,
     /// Where it need not be followed further.
     pub(crate) known: Option<Known<'static>>,
+}
+
+impl How {
+    /// What happens at the event of that number.
+    fn at(&self, event: usize) -> Option<Blow> {
+        [self.blow, self.dies].into_iter().flatten().find(|(at, _)| *at == event).map(|(_, blow)| blow)
+    }
 }
 
 struct FixedClock;
@@ -242,7 +251,7 @@ impl Watch {
         }
         w.records.extend_from_slice(new);
         self.frame(w, Blow::Dies, None);
-        if w.how.blow == Some((w.event, Blow::Dies)) {
+        if w.how.at(w.event) == Some(Blow::Dies) {
             w.fired = true;
             self.stop(w, End::Died);
             return false;
@@ -314,7 +323,7 @@ impl Tap for Watch {
         }
         self.event(w);
         self.judge(w, call);
-        let blow = w.how.blow.filter(|(at, _)| *at == w.event).map(|(_, blow)| blow);
+        let blow = w.how.at(w.event);
         w.calls.push(Made { event: w.event, call: call.clone(), reply: None, blow });
         if call.write
             && let Some(saved) = w.how.film.then(in_flight).flatten()
@@ -326,7 +335,8 @@ impl Tap for Watch {
                 w.fired = true;
                 Turn::Fault(fault)
             }
-            _ => Turn::Go,
+            Some(Blow::DiesInFlight) => Turn::Fault(Fault::LandsLate),
+            Some(Blow::Dies) | None => Turn::Go,
         }
     }
 
@@ -346,7 +356,7 @@ impl Tap for Watch {
         }
         // Other calls may have come in between; the one that this is has its own number.
         let at = w.calls.iter().rev().find(|made| made.call == *call).map_or(w.event, |made| made.event);
-        if matches!(w.how.blow, Some((event, Blow::Dies | Blow::DiesInFlight)) if event == at) {
+        if matches!(w.how.at(at), Some(Blow::Dies | Blow::DiesInFlight)) {
             w.fired = true;
             self.stop(w, End::Died);
             return false;
@@ -555,6 +565,48 @@ async fn work(setup: Setup, command: Command, history: &History) -> End {
     }
 }
 
+/// Applies a plan in a world that nobody watches: what others made before.
+///
+/// # Errors
+/// When it is not completed.
+pub async fn populate(
+    world: &dyn World,
+    plan: Arc<Plan>,
+    registry: Arc<Registry>,
+    secrets: (Option<RunSecrets>, Secrets),
+    run: RunId,
+) -> Result<(), String> {
+    let disk = Disk::begin(run, &plan.runbook, "", secrets.0)?;
+    let mut history = replay(plan, &disk.records())?;
+    let journal = disk.open("apply").map_err(|e| e.to_string())?;
+    if let Some(record) = disk.records().last() {
+        history.replay(record).map_err(|e| e.to_string())?;
+    }
+    let setup = Setup {
+        journal: Box::new(journal),
+        history,
+        env: Environment {
+            registry,
+            clock: Arc::new(FixedClock),
+            contexts: world.contexts(),
+            secrets: secrets.1,
+            providers: world.providers(),
+            tag_prefix: "switchback".into(),
+        },
+        options: Options { max_parallel: Some(1), ..Options::default() },
+        observer: Arc::new(Nobody),
+        gate: Arc::new(AlwaysGo),
+        control: Control::new(),
+    };
+    match executor::apply(setup).await {
+        Ok(Outcome::Completed) => {
+            tokio::time::sleep(DUST).await;
+            Ok(())
+        }
+        other => Err(format!("look-alikes cannot be made: {other:?}")),
+    }
+}
+
 /// Whether a run in this state can go on forward, and back.
 pub(crate) fn ways(history: &History) -> (bool, bool) {
     let over = matches!(history.ended(), Ended::Unwound | Ended::Refused);
@@ -564,8 +616,3 @@ pub(crate) fn ways(history: &History) -> (bool, bool) {
 
 /// How long nothing may still land, lag or be pending, with certainty.
 pub(crate) const DUST: Duration = Duration::from_secs(600);
-
-/// Where runs of a rehearsal act.
-pub(crate) fn endpoint() -> Endpoint {
-    Endpoint::default()
-}

@@ -11,7 +11,7 @@ use switchback_engine::recovery::{Backward, plan_backward};
 use switchback_model::record::{Direction, Json};
 use switchback_model::status::{State, Status};
 
-use crate::world::{Call, Look, Owner};
+use crate::world::{Call, Look, Owner, rename};
 
 /// What a state is known by.
 pub(crate) type Key = [u8; 16];
@@ -60,10 +60,11 @@ pub(crate) fn key(history: &History, look: &Look, world: &[u8; 32]) -> Key {
         hash.update([u8::from(status.weak), u8::from(status.disowned), u8::from(kept)]);
         // What was seen before a create is looked at again.
         let again = untouched || status.state == State::Undone;
-        let stored = if again { [None; 3] } else { [&status.params, &status.before, &status.output].map(Option::as_ref) };
+        let stored =
+            if again { [None; 3] } else { [&status.params, &status.before, &status.output].map(Option::as_ref) };
         for json in stored {
             text.clear();
-            rename(json.map_or("", Json::get), look, &mut text);
+            rename(json.map_or("", Json::get), &look.ids, &mut text);
             hash.update(text.as_bytes());
             hash.update([0]);
         }
@@ -97,39 +98,7 @@ fn is_closed(status: &Status, unwinding: bool, kept: bool) -> bool {
         && plan_backward(status, false) == Backward::Nothing
 }
 
-/// Writes `text` with the ids in it replaced by what they are called. An id is a word of letters, digits and dashes.
-pub(crate) fn rename(text: &str, look: &Look, out: &mut String) {
-    let word = |c: char| c.is_ascii_alphanumeric() || c == '-';
-    let mut rest = text;
-    while !rest.is_empty() {
-        let end = rest.find(|c| !word(c)).unwrap_or(rest.len());
-        let (token, after) = rest.split_at(end);
-        match look.ids.get(token) {
-            Some(name) => out.push_str(name),
-            None => out.push_str(token),
-        }
-        let end = after.find(word).unwrap_or(after.len());
-        let (between, after) = after.split_at(end);
-        out.push_str(between);
-        rest = after;
-    }
-}
-
 /// Whether nothing is under way: every step is closed, done, or not begun.
 pub(crate) fn is_quiet(history: &History) -> bool {
     history.statuses().all(|(_, status)| status.state.is_done() || status.state.is_undone())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_are_replaced_as_words() {
-        let ids = [("vpc-1".to_owned(), "<net>".to_owned())].into();
-        let look = Look { ids, ..Look::default() };
-        let mut out = String::new();
-        rename(r#"{"a":"vpc-1","b":"vpc-12 é arn:x/vpc-1"}"#, &look, &mut out);
-        assert_eq!(out, r#"{"a":"<net>","b":"vpc-12 é arn:x/<net>"}"#);
-    }
 }

@@ -249,3 +249,43 @@ pub trait World: Send + Sync {
     /// A person mends what can be mended: credentials, permissions, states that hang.
     fn mend(&self);
 }
+
+/// Writes `text` with the ids in it replaced by what they are called. An id is a word of letters, digits and dashes.
+pub fn rename(text: &str, ids: &HashMap<String, String>, out: &mut String) {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = rest.find(|c| !word(c)).unwrap_or(rest.len());
+        let (token, after) = rest.split_at(end);
+        match ids.get(token) {
+            Some(name) => out.push_str(name),
+            None => out.push_str(token),
+        }
+        let end = after.find(word).unwrap_or(after.len());
+        let (between, after) = after.split_at(end);
+        out.push_str(between);
+        rest = after;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_replaced_as_words() {
+        let ids = [("vpc-1".to_owned(), "<net>".to_owned())].into();
+        let mut out = String::new();
+        rename(r#"{"a":"vpc-1","b":"vpc-12 é arn:x/vpc-1"}"#, &ids, &mut out);
+        assert_eq!(out, r#"{"a":"<net>","b":"vpc-12 é arn:x/<net>"}"#);
+    }
+
+    #[test]
+    fn faults_are_read_as_they_are_written() {
+        for fault in Fault::ALL {
+            assert_eq!(fault.name().parse(), Ok(fault));
+            assert!(fault.fits(true) || fault.fits(false));
+        }
+        assert!("nothing".parse::<Fault>().is_err());
+    }
+}

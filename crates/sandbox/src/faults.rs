@@ -61,6 +61,19 @@ pub(crate) struct Late {
 /// Every access key.
 const ANYBODY: &str = "*";
 
+impl Late {
+    /// It lands then.
+    pub(crate) fn new(due: Moment, request: Request) -> Self {
+        Self { due, request }
+    }
+
+    /// What it asks for.
+    pub(crate) fn text(&self) -> String {
+        let action = self.request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
+        format!("{} {}", action.unwrap_or_default(), String::from_utf8_lossy(self.request.body()))
+    }
+}
+
 impl Faults {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

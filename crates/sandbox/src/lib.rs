@@ -27,6 +27,7 @@ mod picture;
 mod place;
 mod query;
 mod refusal;
+pub mod rehearse;
 mod report;
 mod rules;
 mod sandbox;

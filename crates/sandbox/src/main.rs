@@ -2,12 +2,17 @@
 //!
 //! Arguments, signals and exit codes; everything else is in the library.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{IsTerminal as _, Read as _, Write as _};
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use switchback_model::rehearsal::Line;
+use switchback_rehearsal::case::Case;
+use switchback_sandbox::rehearse::{self, Request};
 use switchback_sandbox::{DEFAULT_ACCOUNT, DEFAULT_REGION, Info, Sandbox, StateFolder, bind, serve};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -24,6 +29,24 @@ struct Cli {
 enum Command {
     /// Run until SIGTERM or SIGINT
     Serve(Serve),
+    /// Rehearse the plan on stdin; prints JSON lines
+    Rehearse(Rehearse),
+}
+
+#[derive(Args)]
+struct Rehearse {
+    /// Threads; all cores when it is not said
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+    /// Run one of so many cases
+    #[arg(long, value_name = "N", default_value = "1")]
+    sample: NonZeroU64,
+    /// What chooses the cases of a sample, and the pauses of the engine
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Run this case again, and no other
+    #[arg(long, value_name = "ID")]
+    case: Option<Case>,
 }
 
 #[derive(Args)]
@@ -63,7 +86,7 @@ fn account(text: &str) -> Result<String, String> {
 }
 
 fn main() -> ExitCode {
-    let Command::Serve(arguments) = Cli::parse().command;
+    let command = Cli::parse().command;
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")))
         .with_writer(std::io::stderr)
@@ -71,12 +94,15 @@ fn main() -> ExitCode {
         // Whoever started it may be gone, and its pipe with it.
         .log_internal_errors(false)
         .init();
-    let outcome = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(Into::into)
-        .and_then(|runtime| runtime.block_on(run(arguments)));
+    let outcome = match command {
+        Command::Serve(arguments) => tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .map_err(Into::into)
+            .and_then(|runtime| runtime.block_on(run(arguments))),
+        Command::Rehearse(arguments) => rehearse(&arguments),
+    };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -90,6 +116,31 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Reads the plan, rehearses, and says on stdout what comes of it, one JSON object a line.
+#[expect(clippy::exit, reason = "nobody is left to tell")]
+fn rehearse(arguments: &Rehearse) -> Result<(), Box<dyn std::error::Error>> {
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text)?;
+    let request = Request {
+        jobs: arguments.jobs.map_or_else(available, NonZeroUsize::get),
+        sample: arguments.sample.get(),
+        seed: arguments.seed,
+        case: arguments.case.clone(),
+    };
+    let tell = Arc::new(|line: Line| {
+        // Whoever listened may be gone; then so is the reason to go on.
+        let said = serde_json::to_string(&line).map_err(std::io::Error::other);
+        if said.and_then(|line| writeln!(std::io::stdout().lock(), "{line}")).is_err() {
+            std::process::exit(1);
+        }
+    });
+    rehearse::run_on(&text, &request, tell).map_err(Into::into)
+}
+
+fn available() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 async fn run(arguments: Serve) -> Result<(), Box<dyn std::error::Error>> {

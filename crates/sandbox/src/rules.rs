@@ -78,12 +78,14 @@ struct Memory {
     now: World,
     /// What the world was until a moment, oldest first.
     past: VecDeque<(Moment, World)>,
+    /// What was kept last, and of which world: the same again as long as nothing changes.
+    kept: Option<(World, Arc<BTreeMap<Place, (Saved, Arc<Notes>)>>)>,
 }
 
 /// All of it, to be restored later.
 #[derive(Clone)]
 pub(crate) struct Kept {
-    places: BTreeMap<Place, (Saved, Arc<Notes>)>,
+    places: Arc<BTreeMap<Place, (Saved, Arc<Notes>)>>,
     at: Moment,
 }
 
@@ -360,11 +362,18 @@ impl Rules {
         let mut memory = self.memory.lock().await;
         let at = self.clock.now();
         self.finish_until(&mut memory, at).await;
+        if let Some((world, places)) = &memory.kept
+            && Arc::ptr_eq(world, &memory.now)
+        {
+            return Kept { places: Arc::clone(places), at };
+        }
         let mut places = BTreeMap::new();
         for (place, emulator) in &memory.emulators {
             let notes = memory.now.get(place).map(|local| Arc::clone(&local.notes)).unwrap_or_default();
             places.insert(place.clone(), (emulator.save().await, notes));
         }
+        let places = Arc::new(places);
+        memory.kept = Some((Arc::clone(&memory.now), Arc::clone(&places)));
         Kept { places, at }
     }
 
@@ -372,7 +381,7 @@ impl Rules {
         let mut memory = self.memory.lock().await;
         memory.emulators.retain(|place, _| kept.places.contains_key(place));
         let mut world = BTreeMap::new();
-        for (place, (saved, notes)) in &kept.places {
+        for (place, (saved, notes)) in kept.places.iter() {
             let emulator = memory.emulator(place, &self.settings);
             emulator.load(saved).await;
             let notes = Arc::new(notes.moved(kept.at, self.clock.now()));

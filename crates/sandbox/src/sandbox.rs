@@ -8,11 +8,11 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
 use crate::client::Client;
 use crate::clock::{Clock, Moment};
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Request};
 use crate::faults::{FaultLayer, Faults, Late, Meddling};
 use crate::meddle::Meddled;
 use crate::report::{World, report};
-use crate::rules::{Kept, Rules};
+use crate::rules::{Kept, Rules, World as Places};
 use crate::settings::{Quotas, Settings};
 
 /// A stand-in for AWS: one account and region by default, and any other that is called. Clones are handles to the same
@@ -65,6 +65,14 @@ pub struct Snapshot {
 impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Snapshot").field("at", &self.at).finish_non_exhaustive()
+    }
+}
+
+impl Snapshot {
+    /// With this call on its way besides: it lands so much later than the snapshot was taken.
+    pub(crate) fn with_late(mut self, request: Request, after: Duration) -> Self {
+        self.late.push(Late::new(self.at.plus(after), request));
+        self
     }
 }
 
@@ -180,6 +188,16 @@ impl Sandbox {
     pub async fn meddle(&self, id: &str, how: Meddling) -> Option<Meddled> {
         self.0.stack.land().await;
         self.0.rules.meddle(id, how).await
+    }
+
+    /// Everything that exists now, as the rules see it. The same `Arc` as before when nothing has changed.
+    pub(crate) async fn places(&self) -> Places {
+        self.0.stack.land().await;
+        self.0.rules.world().await
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.0.settings
     }
 
     /// All of it, to be restored here or in another sandbox of the same account and region.

@@ -1,0 +1,147 @@
+//! The sandbox as a rehearsal looks at it: everything that exists, without ids that are made up anew.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde_json::Value;
+use switchback_model::RunId;
+use switchback_rehearsal::world::{Look, Owner, Thing};
+
+use super::cloud::Names;
+use crate::report::{Resource, World, report};
+use crate::rules::World as Places;
+use crate::sandbox::Sandbox;
+
+const RUN: &str = "switchback:run";
+const STEP: &str = "switchback:step";
+const GENERATION: &str = "switchback:generation";
+
+/// Everything that exists; what passes by itself is [`unsettled`].
+pub(super) fn look(sandbox: &Sandbox, places: &Places, run: RunId) -> Look {
+    let World { resources, residue, .. } = report(sandbox.settings(), places);
+    let run = run.to_string();
+    let mut ids = Names::new();
+    for resource in resources.iter().chain(&residue) {
+        if let Some(token) = token(&resource.id) {
+            ids.insert(token.to_owned(), called(resource, &run));
+        }
+    }
+    let here = resources.iter().filter(|resource| !resource.default).map(|resource| (resource, false));
+    let mut things: Vec<Thing> = here
+        .chain(residue.iter().map(|resource| (resource, true)))
+        .map(|(resource, residue)| thing(resource, residue, &run, &ids))
+        .collect();
+    things.sort();
+    Look { things, unsettled: Vec::new(), ids }
+}
+
+fn thing(resource: &Resource, residue: bool, run: &str, ids: &Names) -> Thing {
+    let mut text = String::with_capacity(256);
+    let place = [&resource.account, &resource.region].map(|at| at.as_deref().unwrap_or_default());
+    let _ = write!(text, "{} {} ", place[0], place[1]);
+    for (name, value) in resource.tags.iter().filter(|(name, _)| ![RUN, STEP, GENERATION].contains(&name.as_str())) {
+        let _ = write!(text, "{name}={value:?} ");
+    }
+    for (name, value) in &resource.attributes {
+        // Which address an interface gets depends on which of them came first.
+        if resource.kind == "network-interface" && name == "address" {
+            continue;
+        }
+        let _ = write!(text, "{name}=");
+        write_value(value, ids, &mut text);
+        text.push(' ');
+    }
+    let marked = resource.tags.get(RUN).is_some_and(|of| of == run);
+    // What has no mark is whose that is that it hangs on.
+    let owner = if marked || (!resource.tags.contains_key(RUN) && text.contains("‹our ")) {
+        Owner::Ours
+    } else {
+        Owner::Foreign
+    };
+    Thing {
+        name: called(resource, run),
+        text,
+        owner,
+        step: resource.tags.get(STEP).filter(|_| marked).cloned(),
+        residue,
+    }
+}
+
+/// What a resource is called instead of by its id.
+fn called(resource: &Resource, run: &str) -> String {
+    let whose = if resource.tags.get(RUN).is_some_and(|of| of == run) { "our " } else { "" };
+    let name = resource.tags.get(STEP).or_else(|| resource.tags.get("Name")).map(String::as_str);
+    let name = name.or_else(|| resource.attributes.get("name").and_then(Value::as_str));
+    let name = name.or_else(|| resource.id.starts_with("arn:").then_some(resource.id.as_str()));
+    format!("‹{whose}{} {}›", resource.kind, name.unwrap_or("-"))
+}
+
+/// The part of an id that is made up anew; none where it says only what it is called.
+fn token(id: &str) -> Option<&str> {
+    if !id.starts_with("arn:") {
+        return Some(id);
+    }
+    let last = id.rsplit([':', '/']).next()?;
+    let made_up = last.len() == 36 && last.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+    made_up.then_some(last)
+}
+
+/// A value without ids; lists are in the order of what is in them.
+fn write_value(value: &Value, ids: &Names, out: &mut String) {
+    match value {
+        Value::Array(items) => {
+            let mut texts: Vec<String> = items
+                .iter()
+                .map(|item| {
+                    let mut text = String::new();
+                    write_value(item, ids, &mut text);
+                    text
+                })
+                .collect();
+            texts.sort();
+            let _ = write!(out, "[{}]", texts.join(", "));
+        }
+        Value::Object(map) => {
+            let sorted: BTreeMap<&String, &Value> = map.iter().collect();
+            out.push('{');
+            for (name, value) in sorted {
+                let _ = write!(out, "{name}: ");
+                write_value(value, ids, out);
+                out.push_str(", ");
+            }
+            out.push('}');
+        }
+        Value::String(text) => switchback_rehearsal::world::rename(text, ids, out),
+        other => {
+            let _ = write!(out, "{other}");
+        }
+    }
+}
+
+/// What passes by itself: what is pending, what is being deleted, names that are blocked, calls that are still to land.
+pub(super) fn unsettled(sandbox: &Sandbox, places: &Places, ids: &Names) -> Vec<String> {
+    let now = sandbox.clock().now();
+    let mut all = Vec::new();
+    let mut say = |what: &str, id: &str| {
+        let mut text = format!("{what} ");
+        switchback_rehearsal::world::rename(id, ids, &mut text);
+        all.push(text);
+    };
+    for local in places.values() {
+        let notes = &local.notes;
+        for (id, _) in notes.ready.iter().filter(|(_, at)| now < **at) {
+            say("pending", id);
+        }
+        for (id, _) in notes.gone.iter().filter(|(_, at)| now < **at) {
+            say("ending", id);
+        }
+        for (name, _) in notes.blocked.iter().filter(|(_, until)| now < **until) {
+            say("blocked", name);
+        }
+    }
+    for late in sandbox.faults().late() {
+        say("late", &late.text());
+    }
+    all.sort();
+    all
+}
