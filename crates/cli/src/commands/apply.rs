@@ -51,8 +51,14 @@ pub(crate) fn run(app: &App, args: &Apply) -> CommandResult<u8> {
     env.secrets = values;
     let signals = Signals::listen(&runtime)?;
     let store = app.new_journal()?;
-    let started =
-        RunStarted { format: FORMAT_VERSION, runbook: plan.runbook.clone(), plan_hash: hash, endpoint, secrets };
+    let started = RunStarted {
+        format: FORMAT_VERSION,
+        runbook: plan.runbook.clone(),
+        plan_hash: hash,
+        endpoint,
+        secrets,
+        rehearsal: None,
+    };
     let mut journal = store.create_run(run, &plan_text(&plan), started, "apply")?;
     secret::record(&mut journal, Direction::Forward, calls)?;
     let mut replayed = Replayed { history: History::new(Arc::new(plan)), last: Seq(0) };
