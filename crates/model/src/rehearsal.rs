@@ -2,6 +2,10 @@
 //!
 //! The sandbox's binary writes these as JSON lines, the command line reads them. A certificate is bound to
 //! the hash of one plan.
+//!
+//! `switchback-sandbox rehearse` reads the canonical JSON of a plan from stdin to its end. Its last line is
+//! [`Line::Finished`], or [`Line::Replayed`] where it was asked for one case, and then it ends. It ends
+//! too when nobody reads its stdout any more: that is how it notices that whoever started it was killed.
 
 use std::collections::BTreeMap;
 

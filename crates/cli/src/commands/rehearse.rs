@@ -76,14 +76,12 @@ fn finished(app: &App, args: &Rehearse, hash: &str, certificate: &Certificate) -
         stored: Vec<String>,
         certificate: &'a Certificate,
     }
+    // Stored first, since whoever reads may be gone; and said also when it cannot be stored.
+    let stored = store(app, args, hash, certificate);
     if !app.out.json {
         app.out.data(&words::summary(&app.out.context(), certificate, RELEASE)).map_err(unheard)?;
     }
-    let mut stored: Vec<PathBuf> = vec![certificate::store_in_state(&app.state, hash, certificate)?];
-    if let Some(path) = &args.certificate {
-        certificate::store(path, certificate)?;
-        stored.push(path.clone());
-    }
+    let stored = stored?;
     let worth = certificate.worth(RELEASE);
     let exit_code = if worth == Worth::Findings { exit_code::REFUSED } else { exit_code::OK };
     let shown = |path: &PathBuf| Path::display(path).to_string();
@@ -96,6 +94,16 @@ fn finished(app: &App, args: &Rehearse, hash: &str, certificate: &Certificate) -
         app.out.remark(&format!("certificate stored in {}", paths.join(" and ")));
     }
     Ok(exit_code)
+}
+
+/// Stores the certificate wherever it is wanted, and says where.
+fn store(app: &App, args: &Rehearse, hash: &str, certificate: &Certificate) -> CommandResult<Vec<PathBuf>> {
+    let mut stored = vec![certificate::store_in_state(&app.state, hash, certificate)?];
+    if let Some(path) = &args.certificate {
+        certificate::store(path, certificate)?;
+        stored.push(path.clone());
+    }
+    Ok(stored)
 }
 
 fn replayed(app: &App, replayed: &Replayed) -> CommandResult<u8> {

@@ -11,7 +11,7 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::place::{CHECKPOINTS, Place, Ran};
+use crate::place::{CHECKPOINTS, Place, Ran, start_until};
 
 const RELEASE: &str = env!("CARGO_PKG_VERSION");
 
@@ -104,6 +104,10 @@ fn stored(place: &Place, hash: &str) -> std::path::PathBuf {
 fn store(place: &Place, hash: &str, text: &str) {
     fs::create_dir_all(place.path("state/rehearsals")).unwrap();
     fs::write(stored(place, hash), text).unwrap();
+}
+
+fn fifo(place: &Place, name: &str) {
+    mknodat(CWD, place.path(name), FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
 }
 
 #[test]
@@ -277,7 +281,7 @@ fn a_signal_ends_the_process_too() {
         let hash = hash(&place, "demo.yaml");
         place.write("lines", format!("{}\n", started(&hash)));
         // It holds the other end of `alive` for as long as it lives.
-        mknodat(CWD, place.path("alive"), FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        fifo(&place, "alive");
         script(&place, "exec 9> alive\ncat > stdin\ncat lines\nexec sleep 1000");
         let mut command = command(&place, "rehearse demo.yaml --json");
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -292,6 +296,23 @@ fn a_signal_ends_the_process_too() {
         alive.read_to_end(&mut Vec::new()).unwrap();
         assert!(!place.path("state").exists());
     }
+}
+
+#[test]
+fn a_pipe_that_is_closed_costs_the_words_and_not_the_certificate() {
+    let place = Place::with_checkpoints();
+    let hash = hash(&place, "demo.yaml");
+    place.write("first", format!("{}\n{}\n", started(&hash), line("found", finding())));
+    place.write("last", format!("{}\n", line("finished", with_findings(certificate(&hash)))));
+    fifo(&place, "gate");
+    script(&place, "cat > stdin; cat first; cat gate; cat last");
+    let (child, stdout) = start_until(command(&place, "rehearse demo.yaml"), "look it up first");
+    drop(stdout);
+    fs::write(place.path("gate"), "").unwrap();
+    let ran = Ran::from(child.wait_with_output().unwrap());
+    assert_eq!(ran.code, Some(1), "{ran}");
+    assert!(ran.stderr.contains("nobody reads what the rehearsal says"), "{ran}");
+    assert!(stored(&place, &hash).is_file());
 }
 
 #[test]
