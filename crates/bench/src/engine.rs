@@ -138,6 +138,7 @@ pub(crate) fn create(store: &Store, plan: &Plan) -> Result<(RunId, Box<dyn Journ
         plan_hash: hash,
         endpoint: Endpoint::default(),
         secrets: None,
+        rehearsal: None,
     };
     Ok((run, Box::new(store.create_run(run, &json, started, "apply")?)))
 }

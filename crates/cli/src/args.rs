@@ -56,6 +56,8 @@ pub(crate) enum Command {
     Plan(Plan),
     /// Run a runbook or a stored plan
     Apply(Apply),
+    /// Try every crash and every fault of a plan in the sandbox, forward and back. Touches nothing else
+    Rehearse(Rehearse),
     /// Go on forward from wherever a run stopped
     Resume(Resume),
     /// Go back to a checkpoint, to a step, or to the start
@@ -118,6 +120,14 @@ pub(crate) struct SecretFiles {
     pub(crate) files: Vec<(String, String)>,
 }
 
+/// `--rehearsal`.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Rehearsal {
+    /// Certificate of the rehearsal, where it is not in the state folder
+    #[arg(long, value_name = "PATH")]
+    pub(crate) rehearsal: Option<PathBuf>,
+}
+
 /// Where to act.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Place {
@@ -142,6 +152,8 @@ pub(crate) struct Plan {
     pub(crate) inputs: Inputs,
     #[command(flatten)]
     pub(crate) secrets: SecretFiles,
+    #[command(flatten)]
+    pub(crate) rehearsal: Rehearsal,
     #[command(flatten)]
     pub(crate) place: Place,
     /// Do not look at the target
@@ -183,9 +195,39 @@ pub(crate) struct Apply {
     #[command(flatten)]
     pub(crate) secrets: SecretFiles,
     #[command(flatten)]
+    pub(crate) rehearsal: Rehearsal,
+    /// Begin only when this very plan was rehearsed in full by this release, and nothing was found
+    #[arg(long)]
+    pub(crate) require_rehearsal: bool,
+    #[command(flatten)]
     pub(crate) place: Place,
     #[command(flatten)]
     pub(crate) execute: Execute,
+}
+
+/// Arguments of `rehearse`.
+#[derive(Debug, Args)]
+pub(crate) struct Rehearse {
+    /// The runbook, or a plan that `plan -o` stored
+    #[arg(value_name = "FILE|PLAN")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) inputs: Inputs,
+    /// How many cases may run at the same time; by default as many as there are cores
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) jobs: Option<u32>,
+    /// A quick run: one of N cases. Its certificate proves nothing
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) sample: Option<u64>,
+    /// What chooses the cases of a sample, and the pauses of the engine
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Run this case alone, and show all of it
+    #[arg(long, value_name = "ID", conflicts_with_all = ["sample", "certificate"])]
+    pub(crate) case: Option<String>,
+    /// Store the certificate here as well
+    #[arg(long, value_name = "PATH")]
+    pub(crate) certificate: Option<PathBuf>,
 }
 
 /// Arguments of `resume`.

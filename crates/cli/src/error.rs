@@ -17,6 +17,8 @@ use switchback_engine::secrets::SecretError;
 use switchback_model::{ErrorClass, OpError, exit_code};
 use thiserror::Error;
 
+use crate::certificate::CertificateError;
+
 /// What kind of error it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -285,6 +287,12 @@ impl From<SecretError> for CommandError {
 impl From<DuplicateKind> for CommandError {
     fn from(e: DuplicateKind) -> Self {
         Self::new(Kind::Refused, e).advice("two crates of this binary register the same operation")
+    }
+}
+
+impl From<CertificateError> for CommandError {
+    fn from(e: CertificateError) -> Self {
+        Self::new(Kind::Refused, e).advice("nothing was done: what is no certificate of this very plan proves nothing")
     }
 }
 

@@ -118,7 +118,8 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) {
+    /// The next of either.
+    pub(crate) async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}

@@ -73,6 +73,11 @@ impl Clock for SystemClock {
     }
 }
 
+/// How many threads can run at the same time; 1 where the host does not say.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
 /// The name of this host.
 pub(crate) fn name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()

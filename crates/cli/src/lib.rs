@@ -18,12 +18,14 @@
 //! - `source`, `select`, `replay`: a plan from a file, a run from an argument, its history.
 //! - `secret`: the values of secret inputs.
 //! - `target`, `sandbox`: where a run acts. `execute`, `ask`: a run in the hands of this process.
+//! - `rehearsal`, `certificate`: the process that rehearses a plan, and what is kept of it.
 //! - `error`: whatever goes wrong, as one type with an exit code.
 
 mod advice;
 mod app;
 mod args;
 mod ask;
+mod certificate;
 mod commands;
 mod error;
 mod execute;
@@ -31,6 +33,7 @@ mod host;
 mod output;
 mod policy;
 mod preflight;
+mod rehearsal;
 mod replay;
 mod sandbox;
 mod secret;

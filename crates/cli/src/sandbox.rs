@@ -21,7 +21,9 @@ use crate::error::{CommandError, CommandResult, FileError, Kind};
 use crate::host;
 
 /// The binary's name.
-const BINARY: &str = "switchback-sandbox";
+pub(crate) const BINARY: &str = "switchback-sandbox";
+/// The account that a sandbox plays when nobody tells it another one.
+pub(crate) const DEFAULT_ACCOUNT: &str = "123456789012";
 /// How long a sandbox may take to listen, or to end.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long it may take to answer.
@@ -153,12 +155,7 @@ impl Sandbox {
         let stdout =
             OpenOptions::new().create(true).append(true).mode(0o600).open(&log).map_err(failed("write", &log))?;
         let stderr = stdout.try_clone().map_err(failed("write", &log))?;
-        let binary = find_binary();
-        let mut command = Command::new(&binary);
-        for name in host::secret_vars() {
-            command.env_remove(name);
-        }
-        command
+        command()
             .arg("serve")
             .arg("--state")
             .arg(&self.folder)
@@ -170,11 +167,23 @@ impl Sandbox {
             // A group of its own: the Ctrl-C that pauses a run must not end the sandbox.
             .process_group(0)
             .spawn()
-            .map_err(|e| {
-                failed("start", &binary)(e)
-                    .advice(format!("build `{BINARY}`, or say where it is with SWITCHBACK_SANDBOX_BIN"))
-            })
+            .map_err(not_started)
     }
+}
+
+/// The sandbox binary as a process to be: without the variables that hold secrets.
+pub(crate) fn command() -> Command {
+    let mut command = Command::new(find_binary());
+    for name in host::secret_vars() {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// That it could not be started, and what to do.
+pub(crate) fn not_started(source: io::Error) -> CommandError {
+    CommandError::from(FileError { what: "start", path: find_binary(), source })
+        .advice(format!("build `{BINARY}`, or say where it is with SWITCHBACK_SANDBOX_BIN"))
 }
 
 /// The binary: as the environment says, else beside this one, else on the PATH.

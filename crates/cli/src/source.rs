@@ -11,6 +11,7 @@ use switchback_model::plan::Plan;
 
 use crate::args::Inputs;
 use crate::error::{CommandError, CommandResult, FileError};
+use crate::output::quoted;
 
 /// The input that names the AWS account.
 const ACCOUNT: &str = "account";
@@ -64,6 +65,12 @@ pub(crate) fn lacks_account(document: &Document, given: &BTreeMap<String, String
 /// Adds the account that the target plays.
 pub(crate) fn give_account(given: &mut BTreeMap<String, String>, account: &str) {
     given.insert(ACCOUNT.to_owned(), account.to_owned());
+}
+
+/// The command that rehearses what a file and these inputs make, without the program's name.
+pub(crate) fn rehearse(path: &Path, given: &BTreeMap<String, String>) -> String {
+    let inputs = given.iter().map(|(name, value)| format!(" --input {}", quoted(&format!("{name}={value}"))));
+    format!("rehearse {}{}", quoted(&path.to_string_lossy()), inputs.collect::<String>())
 }
 
 /// The plan.

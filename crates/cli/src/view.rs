@@ -39,6 +39,7 @@ pub(crate) fn view(plan: &Plan, hash: &str, registry: &Registry, endpoint: &Endp
         on_failure: plan.policy.on_failure.clone(),
         max_parallel: plan.policy.max_parallel,
         phases,
+        rehearsal: None,
         preflight: None,
     }
 }

@@ -185,5 +185,6 @@ fn started() -> RunStarted {
         plan_hash: PLAN_HASH.into(),
         endpoint: Endpoint::default(),
         secrets: None,
+        rehearsal: None,
     }
 }

@@ -250,6 +250,7 @@ mod tests {
             plan_hash: hex_digest("{}"),
             endpoint: Endpoint::default(),
             secrets: None,
+            rehearsal: None,
         };
         let journal = store.create_run(RunId::new(Uuid::from_u128(1)), "{}", started, "apply").unwrap();
         (store, journal)

@@ -159,11 +159,15 @@ pub struct Policy {
     /// How many steps may run at the same time.
     #[serde(default = "default_max_parallel")]
     pub max_parallel: u32,
+    /// A run begins only with a [certificate](crate::rehearsal::Certificate) of this very plan that proves.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub require_rehearsal: bool,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { on_failure: OnFailure::default(), max_parallel: default_max_parallel() }
+        let on_failure = OnFailure::default();
+        Self { on_failure, max_parallel: default_max_parallel(), require_rehearsal: false }
     }
 }
 

@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use crate::error::OpError;
 use crate::ids::{Epoch, Generation, RunId, Seq, StepId};
+use crate::rehearsal::Worth;
 use crate::secret::SecretRef;
 
 /// The version of the stored records. A journal of another version is refused.
@@ -293,6 +294,27 @@ pub struct RunStarted {
     /// The secrets that its steps use, where they use any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secrets: Option<RunSecrets>,
+    /// The rehearsal of this very plan that was on file when the run began; `None`: there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsal: Option<Rehearsed>,
+}
+
+/// A rehearsal, as the journal of a run and its plan know it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rehearsed {
+    /// SHA-256 of the certificate's file, in hex.
+    pub certificate: String,
+    /// When the rehearsal ended, UTC.
+    pub at: Timestamp,
+    /// The release of Switchback that rehearsed.
+    pub switchback: String,
+    /// How many cases were run.
+    pub cases: u64,
+    /// How many findings there were, in groups.
+    pub findings: u64,
+    /// What it was worth to the release that looked at it.
+    pub worth: Worth,
 }
 
 /// The secrets of a run, as all that is stored knows them.
@@ -738,10 +760,10 @@ mod tests {
     }
 
     #[test]
-    fn a_run_from_before_secrets_can_still_be_read() {
+    fn a_run_from_before_secrets_and_rehearsals_can_still_be_read() {
         let old = r#"{"format":1,"runbook":"x","plan_hash":"ab","endpoint":{"sandbox":false}}"#;
         let Ok(Body::RunStarted(started)) = Body::parse("RunStarted", old) else { panic!("not read") };
-        assert_eq!(started.secrets, None);
+        assert_eq!((&started.secrets, &started.rehearsal), (&None, &None));
         assert_eq!(serde_json::to_string(&started).unwrap(), old, "and is written as it was");
     }
 

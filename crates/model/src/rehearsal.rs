@@ -2,6 +2,10 @@
 //!
 //! The sandbox's binary writes these as JSON lines, the command line reads them. A certificate is bound to
 //! the hash of one plan.
+//!
+//! `switchback-sandbox rehearse` reads the canonical JSON of a plan from stdin to its end. Its last line is
+//! [`Line::Finished`], or [`Line::Replayed`] where it was asked for one case, and then it ends. It ends
+//! too when nobody reads its stdout any more: that is how it notices that whoever started it was killed.
 
 use std::collections::BTreeMap;
 
@@ -146,6 +150,7 @@ impl Check {
 
 /// Something that is wrong: the smallest case of a group of cases that fail alike.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Finding {
     /// What runs this case again: `rehearse --case ID`.
     pub case: String,
@@ -188,6 +193,7 @@ pub struct Replayed {
 
 /// How many cases of a kind there were.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Count {
     /// Run to a known state or to the end.
     pub run: u64,
@@ -197,6 +203,20 @@ pub struct Count {
     pub skipped: u64,
     /// Of those that were run, the failing ones.
     pub failed: u64,
+}
+
+/// What a certificate is worth to one release of Switchback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Worth {
+    /// This release ran or merged every case, and nothing was found.
+    Proves,
+    /// Something was found.
+    Findings,
+    /// Cases were left out.
+    Sample,
+    /// Another release rehearsed: other code than that which is going to run.
+    OtherRelease,
 }
 
 /// What a rehearsal proves, bound to one plan.
@@ -241,17 +261,114 @@ impl Certificate {
     /// All cases that were run, and all that were merged.
     #[must_use]
     pub fn totals(&self) -> Count {
+        // A certificate may come from a file that says anything: sums end at the largest number.
         self.cases.values().fold(Count::default(), |sum, count| Count {
-            run: sum.run + count.run,
-            merged: sum.merged + count.merged,
-            skipped: sum.skipped + count.skipped,
-            failed: sum.failed + count.failed,
+            run: sum.run.saturating_add(count.run),
+            merged: sum.merged.saturating_add(count.merged),
+            skipped: sum.skipped.saturating_add(count.skipped),
+            failed: sum.failed.saturating_add(count.failed),
         })
     }
 
     /// Every case was run or merged, and nothing was found.
     #[must_use]
     pub fn proves(&self) -> bool {
-        self.findings.is_empty() && self.totals().skipped == 0 && self.totals().run > 0
+        self.worth(&self.switchback) == Worth::Proves
+    }
+
+    /// What it is worth to this release of Switchback. Where several things are wrong with it, the
+    /// worst counts.
+    #[must_use]
+    pub fn worth(&self, release: &str) -> Worth {
+        let totals = self.totals();
+        match () {
+            () if !self.findings.is_empty() || totals.failed > 0 => Worth::Findings,
+            () if self.sample != 1 || totals.skipped > 0 || totals.run == 0 => Worth::Sample,
+            () if self.switchback != release => Worth::OtherRelease,
+            () => Worth::Proves,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn certificate() -> Certificate {
+        Certificate {
+            version: CERTIFICATE_VERSION,
+            runbook: "x".into(),
+            plan_hash: "ab".into(),
+            steps: 1,
+            switchback: "0.1.0".into(),
+            emulator: BTreeMap::new(),
+            finished_at: Timestamp::UNIX_EPOCH,
+            duration_ms: 1,
+            jobs: 1,
+            seed: 1,
+            sample: 1,
+            cases: BTreeMap::from([(CaseKind::Fault, Count { run: 2, merged: 1, skipped: 0, failed: 0 })]),
+            states: 1,
+            processes: 1,
+            calls: 1,
+            findings: Vec::new(),
+        }
+    }
+
+    fn with(change: impl FnOnce(&mut Certificate)) -> Certificate {
+        let mut certificate = certificate();
+        change(&mut certificate);
+        certificate
+    }
+
+    fn count(change: impl FnOnce(&mut Count)) -> Certificate {
+        with(|c| change(c.cases.get_mut(&CaseKind::Fault).unwrap()))
+    }
+
+    #[test]
+    fn only_all_cases_without_a_finding_by_this_release_prove() {
+        let finding = Finding {
+            case: "1".into(),
+            story: String::new(),
+            kind: CaseKind::Fault,
+            check: Check::Ends,
+            step: None,
+            message: String::new(),
+            hint: None,
+            cases: 1,
+            journal: Vec::new(),
+            calls: Vec::new(),
+        };
+        for (certificate, worth) in [
+            (certificate(), Worth::Proves),
+            (with(|c| c.findings.push(finding)), Worth::Findings),
+            (count(|c| c.failed = 1), Worth::Findings),
+            (with(|c| c.sample = 2), Worth::Sample),
+            (with(|c| c.sample = 0), Worth::Sample),
+            (count(|c| c.skipped = 1), Worth::Sample),
+            (count(|c| c.run = 0), Worth::Sample),
+            (with(|c| c.cases.clear()), Worth::Sample),
+            (with(|c| c.switchback = "0.2.0".into()), Worth::OtherRelease),
+        ] {
+            assert_eq!(certificate.worth("0.1.0"), worth, "{certificate:?}");
+        }
+        assert!(with(|c| c.switchback = "0.2.0".into()).proves(), "to the release that made it");
+    }
+
+    #[test]
+    fn sums_have_an_end() {
+        let mut huge = count(|c| c.run = u64::MAX);
+        huge.cases.insert(CaseKind::Order, Count { run: 1, ..Count::default() });
+        assert_eq!(huge.totals().run, u64::MAX);
+    }
+
+    #[test]
+    fn a_certificate_survives_its_stored_form_and_nothing_else_does() {
+        let text = serde_json::to_string(&certificate()).unwrap();
+        assert_eq!(serde_json::from_str::<Certificate>(&text).unwrap(), certificate());
+        for (good, bad) in [(r#""run":2"#, r#""run":2,"more":1"#), (r#""steps":1"#, r#""steps":1,"more":1"#)] {
+            assert!(text.contains(good));
+            assert!(serde_json::from_str::<Certificate>(&text.replace(good, bad)).is_err(), "{bad}");
+        }
     }
 }

@@ -13,7 +13,16 @@
 //! | `ended` | `outcome`, `exit_code`, and what belongs to the outcome |
 //!
 //! Commands that are no execution add their own types (`plan`, `run`, `status`, `check`,
-//! `error`), in the same envelope.
+//! `error`), in the same envelope. `rehearse` writes these, with the fields of the types in
+//! [`switchback_model::rehearsal`]:
+//!
+//! | `type` | `data` |
+//! | --- | --- |
+//! | `rehearsal_started` | of `Started` |
+//! | `rehearsal_progress` | of `Progress` |
+//! | `rehearsal_finding` | of `Finding`, as they come |
+//! | `rehearsal_case` | of `Replayed`, by `--case` |
+//! | `rehearsal_ended` | `worth`, `exit_code`, `stored` (paths), `certificate` |
 
 use std::io::{self, Write};
 

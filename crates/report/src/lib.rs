@@ -8,6 +8,7 @@
 //! - [`reporter`]: the trait; [`plain`], [`bars`], [`json`] and [`log`] implement it.
 //! - [`words`]: a record in words. [`outcome`]: the end of a run in words, and its exit code.
 //! - [`plan`], [`ops`], [`status`], [`check`]: views that commands fill and this crate renders.
+//! - [`rehearsal`]: a rehearsal while it runs, what it finds, and what is said about it afterwards.
 //! - [`style`], [`text`]: colours, columns, durations.
 
 pub mod bars;
@@ -18,6 +19,7 @@ pub mod ops;
 pub mod outcome;
 pub mod plain;
 pub mod plan;
+pub mod rehearsal;
 pub mod reporter;
 pub mod status;
 pub mod style;

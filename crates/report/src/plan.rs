@@ -9,6 +9,7 @@ use switchback_model::facts::{Facts, Reversibility};
 use switchback_model::plan::{AwsTarget, OnFailure};
 use switchback_model::{OpError, StepId};
 
+use crate::rehearsal::RehearsalView;
 use crate::reporter::Context;
 use crate::style::Tone;
 use crate::text::{self, Cell};
@@ -45,6 +46,8 @@ pub struct PlanView {
     pub max_parallel: u32,
     /// The phases in their order.
     pub phases: Vec<PhaseView>,
+    /// What is known of its rehearsal; `None`: nobody looked.
+    pub rehearsal: Option<RehearsalView>,
     /// What the preflight saw; `None`: it was not asked to look.
     pub preflight: Option<PreflightView>,
 }
@@ -112,6 +115,7 @@ impl PlanView {
         self.secrets(cx, &mut out);
         self.way_back(cx, &mut out);
         self.totals(cx, &mut out);
+        out.extend(self.rehearsal.iter().map(|rehearsal| rehearsal.render(cx)));
         self.preflight(cx, &mut out);
         out
     }
@@ -377,6 +381,7 @@ mod tests {
                     ],
                 },
             ],
+            rehearsal: Some(RehearsalView { rehearsed: None, required: false, command: "rehearse net.yaml".into() }),
             preflight: Some(PreflightView {
                 callers: vec!["arn:aws:iam::123456789012:user/ada".into()],
                 captured: 2,
@@ -423,6 +428,7 @@ mod tests {
             infrastructure  group, db, vpc
 
         5 steps in 2 phases: 2 reversible, 1 lossy, 1 irreversible, 1 known only later; at most 8 at a time
+        not rehearsed (`switchback rehearse net.yaml`)
         caller: arn:aws:iam::123456789012:user/ada
         preflight: refused (2 looked at, 2 known only later)
           vpc: vpc-1 is there

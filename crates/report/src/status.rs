@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use switchback_model::record::{Direction, Endpoint};
+use switchback_model::record::{Direction, Endpoint, Rehearsed};
 use switchback_model::status::State;
 use switchback_model::{Generation, OpError, RunId, StepId};
 
 use crate::outcome;
+use crate::rehearsal;
 use crate::reporter::{Context, Verbosity};
 use crate::style::Tone;
 use crate::text::{self, Cell};
@@ -63,6 +64,9 @@ pub struct StatusView {
     pub direction: Direction,
     /// Where it acts.
     pub endpoint: Endpoint,
+    /// The rehearsal that was on file when it began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rehearsal: Option<Rehearsed>,
     /// Who executes it now.
     pub holder: Option<String>,
     /// How many steps are in each state, in the order of a step's life.
@@ -158,6 +162,9 @@ impl StatusView {
         } else if let Some(url) = &self.endpoint.url {
             let _ = writeln!(out, "  at {}", text::clean(url));
         }
+        if let Some(rehearsed) = &self.rehearsal {
+            let _ = writeln!(out, "  {}", rehearsal::rehearsed(rehearsed));
+        }
         let times = format!(
             "began {}, last record {} ({})",
             time(self.run.started_at),
@@ -252,6 +259,8 @@ pub fn render_runs(cx: &Context, runs: &[RunLine]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use switchback_model::rehearsal::Worth;
+
     use super::*;
     use crate::testing::{at, run};
 
@@ -284,6 +293,14 @@ mod tests {
             plan_hash: "0123".into(),
             direction: Direction::Unwinding,
             endpoint: Endpoint { url: None, sandbox: true, quiet_ms: None },
+            rehearsal: Some(Rehearsed {
+                certificate: "ab".into(),
+                at: at(0),
+                switchback: "0.1.0".into(),
+                cases: 12_345,
+                findings: 0,
+                worth: Worth::Proves,
+            }),
             holder: None,
             counts: vec![(State::Fresh, 1), (State::Captured, 1), (State::RollbackFailed, 1)],
             steps: vec![
@@ -303,6 +320,7 @@ mod tests {
         net 00000000-0000-0000-0000-000000000007
           stuck while unwinding to the start
           in the sandbox
+          rehearsed 2023-11-14 22:13 UTC by 0.1.0: 12,345 cases, nothing found
           began 2023-11-14 22:13:20Z, last record 2023-11-14 22:14:21Z (12 records)
 
           infrastructure  vpc         aws.ec2.vpc  rollback_failed  #2

@@ -33,6 +33,20 @@ pub fn count(n: usize, one: &str) -> String {
     if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
 }
 
+/// A number with its thousands apart: `12,345`.
+#[must_use]
+pub fn number(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
 /// The end of a run's id: the part that differs between runs, and enough to name one.
 #[must_use]
 pub fn short(run: RunId) -> String {
@@ -121,6 +135,12 @@ mod tests {
     fn durations_are_short() {
         let text: Vec<_> = [12, 3_400, 192_000, 7_500_000].map(|ms| duration(Duration::from_millis(ms))).into();
         assert_eq!(text, ["12 ms", "3.4 s", "3m12s", "2h05m"]);
+    }
+
+    #[test]
+    fn numbers_have_their_thousands_apart() {
+        let text: Vec<_> = [0, 999, 1_000, 12_345, 1_234_567].map(number).into();
+        assert_eq!(text, ["0", "999", "1,000", "12,345", "1,234,567"]);
     }
 
     #[test]

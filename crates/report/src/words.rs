@@ -12,6 +12,7 @@ use serde_json::Value;
 use switchback_model::SecretRef;
 use switchback_model::record::{Body, Comparison, Json, Leftover, Proof, UndoneHow, UnwindCause};
 
+use crate::rehearsal;
 use crate::style::Tone;
 use crate::text;
 
@@ -38,8 +39,9 @@ pub fn describe(body: &Body) -> Words {
         Body::RunStarted(p) => {
             let of = |(name, of): (&String, &SecretRef)| format!("; {name} from {of}");
             let secrets: String = p.secrets.iter().flat_map(|s| &s.inputs).map(of).collect();
+            let rehearsed = p.rehearsal.as_ref().map(|r| format!("; {}", rehearsal::rehearsed(r))).unwrap_or_default();
             let plan = p.plan_hash.get(..12).unwrap_or(&p.plan_hash);
-            words(Strong, "run started", format!("{} (plan {plan}){secrets}", p.runbook))
+            words(Strong, "run started", format!("{} (plan {plan}){secrets}{rehearsed}", p.runbook))
         }
         Body::ExecutorStarted(p) => words(Quiet, "executor started", format!("{}, epoch {}", p.command, p.epoch)),
         Body::PreflightPassed(p) => {

@@ -54,8 +54,14 @@ impl Disk {
     #[must_use]
     pub fn with_secrets(run: RunId, endpoint: Endpoint, secrets: Option<RunSecrets>) -> Self {
         let disk = Self { run, stored: Arc::default() };
-        let started =
-            RunStarted { format: FORMAT_VERSION, runbook: "test".into(), plan_hash: String::new(), endpoint, secrets };
+        let started = RunStarted {
+            format: FORMAT_VERSION,
+            runbook: "test".into(),
+            plan_hash: String::new(),
+            endpoint,
+            secrets,
+            rehearsal: None,
+        };
         disk.push(vec![draft(started)]);
         disk
     }

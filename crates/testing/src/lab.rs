@@ -102,7 +102,7 @@ pub fn plan(steps: &[StepSpec], on_failure: OnFailure) -> Arc<Plan> {
         target: Target::default(),
         inputs: [].into(),
         secrets: [].into(),
-        policy: Policy { on_failure, max_parallel: 4 },
+        policy: Policy { on_failure, max_parallel: 4, ..Policy::default() },
         phases: (0..phases).map(|p| format!("phase{p}")).collect(),
         steps: steps.iter().map(plan_step).collect(),
         files: [].into(),

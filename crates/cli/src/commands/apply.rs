@@ -1,5 +1,6 @@
 //! `apply FILE|PLAN`: shows the plan, asks, and runs it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use switchback_engine::history::History;
@@ -7,6 +8,7 @@ use switchback_engine::planner::plan_text;
 use switchback_model::Seq;
 use switchback_model::StepId;
 use switchback_model::record::{Direction, FORMAT_VERSION, RunStarted};
+use switchback_report::rehearsal::RehearsalView;
 
 use crate::app::App;
 use crate::args::Apply;
@@ -15,7 +17,7 @@ use crate::execute::{self, Held, Signals, Work};
 use crate::replay::{self, Replayed};
 use crate::source::Made;
 use crate::target::Purpose;
-use crate::{ask, host, secret, source, target, view};
+use crate::{ask, certificate, host, secret, source, target, view};
 
 pub(crate) fn run(app: &App, args: &Apply) -> CommandResult<u8> {
     ask::needs_terminal(app, args.execute.auto_approve, args.execute.step)?;
@@ -25,18 +27,23 @@ pub(crate) fn run(app: &App, args: &Apply) -> CommandResult<u8> {
     let lacks_account = args.place.sandbox && source::lacks_account(&document, &given);
     if !lacks_account {
         // What is wrong is said before anything is started.
-        source::plan(&document, &registry, &given)?;
+        let made = source::plan(&document, &registry, &given)?;
+        certificate::must_suffice(&rehearsal(app, args, &made, &given)?)?;
     }
     let (endpoint, sandbox) = target::choose(app, &args.place)?;
     if let Some(info) = sandbox.filter(|_| lacks_account) {
         source::give_account(&mut given, &info.account);
     }
-    let Made { plan, hash } = source::plan(&document, &registry, &given)?;
+    let made = source::plan(&document, &registry, &given)?;
+    let rehearsal = rehearsal(app, args, &made, &given)?;
+    certificate::must_suffice(&rehearsal)?;
+    let Made { plan, hash } = made;
     check_names(&plan, args)?;
     secret::check_names(&plan, &args.secrets)?;
 
     let mut shown = view::view(&plan, &hash, &registry, &endpoint);
     shown.secrets = secret::views(app, &plan, &args.secrets);
+    shown.rehearsal = Some(rehearsal.clone());
     if app.out.json {
         app.out.line("plan", None, &shown)?;
     } else if !args.execute.auto_approve {
@@ -51,8 +58,14 @@ pub(crate) fn run(app: &App, args: &Apply) -> CommandResult<u8> {
     env.secrets = values;
     let signals = Signals::listen(&runtime)?;
     let store = app.new_journal()?;
-    let started =
-        RunStarted { format: FORMAT_VERSION, runbook: plan.runbook.clone(), plan_hash: hash, endpoint, secrets };
+    let started = RunStarted {
+        format: FORMAT_VERSION,
+        runbook: plan.runbook.clone(),
+        plan_hash: hash,
+        endpoint,
+        secrets,
+        rehearsal: rehearsal.rehearsed,
+    };
     let mut journal = store.create_run(run, &plan_text(&plan), started, "apply")?;
     secret::record(&mut journal, Direction::Forward, calls)?;
     let mut replayed = Replayed { history: History::new(Arc::new(plan)), last: Seq(0) };
@@ -65,6 +78,11 @@ pub(crate) fn run(app: &App, args: &Apply) -> CommandResult<u8> {
         ask: args.execute.step,
     };
     execute::execute(app, &runtime, signals, held, Work::Apply)
+}
+
+/// What is known of the plan's rehearsal.
+fn rehearsal(app: &App, args: &Apply, made: &Made, given: &BTreeMap<String, String>) -> CommandResult<RehearsalView> {
+    certificate::look(app, &args.rehearsal, made, args.require_rehearsal, source::rehearse(&args.file, given))
 }
 
 /// Options that name steps name steps of this plan.

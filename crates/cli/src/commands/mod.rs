@@ -5,6 +5,7 @@ mod completions;
 mod log;
 mod ops;
 mod plan;
+mod rehearse;
 mod rescue;
 mod resume;
 mod runs;
@@ -28,6 +29,7 @@ pub(crate) fn run(app: &App, command: Command) -> CommandResult<u8> {
         Command::Validate(args) => validate::run(app, &args),
         Command::Plan(args) => plan::run(app, &args),
         Command::Apply(args) => apply::run(app, &args),
+        Command::Rehearse(args) => rehearse::run(app, &args),
         Command::Resume(args) => resume::run(app, &args),
         Command::Unwind(args) => unwind::run(app, &args),
         Command::Verify(args) => verify::run(app, &args),

@@ -13,7 +13,7 @@ use crate::args::Plan;
 use crate::error::{CommandResult, FileError};
 use crate::sandbox::Sandbox;
 use crate::target::Purpose;
-use crate::{preflight, secret, source, target, view};
+use crate::{certificate, preflight, secret, source, target, view};
 
 pub(crate) fn run(app: &App, args: &Plan) -> CommandResult<u8> {
     let document = source::read(&args.file)?;
@@ -35,6 +35,8 @@ pub(crate) fn run(app: &App, args: &Plan) -> CommandResult<u8> {
     secret::check_names(&made.plan, &args.secrets)?;
     let mut shown = view::view(&made.plan, &made.hash, &registry, &endpoint);
     shown.secrets = secret::views(app, &made.plan, &args.secrets);
+    let rehearse = source::rehearse(&args.file, &given);
+    shown.rehearsal = Some(certificate::look(app, &args.rehearsal, &made, false, rehearse)?);
     if !args.offline {
         let runtime = app.runtime()?;
         shown.preflight = Some(runtime.block_on(async {

@@ -5,8 +5,10 @@
 
 use std::collections::HashMap;
 
+use switchback_journal::Store;
+use switchback_model::record::{Body, Rehearsed};
 use switchback_model::status::State;
-use switchback_model::{Generation, StepId, exit_code};
+use switchback_model::{Generation, RunId, Seq, StepId, exit_code};
 use switchback_report::status::{StatusView, StepLine, StuckLine};
 
 use crate::app::App;
@@ -63,6 +65,7 @@ pub(crate) fn run(app: &App, args: &RunArg) -> CommandResult<u8> {
         plan_hash: summary.plan_hash.clone(),
         direction: summary.direction,
         endpoint: summary.endpoint.clone(),
+        rehearsal: rehearsal(&store, run)?,
         holder: holder.as_ref().map(ToString::to_string),
         counts,
         steps,
@@ -76,4 +79,13 @@ pub(crate) fn run(app: &App, args: &RunArg) -> CommandResult<u8> {
         app.out.data(&view.render(&app.out.context()))?;
     }
     Ok(exit_code::OK)
+}
+
+/// The rehearsal that was on file when the run began: its first record says so.
+fn rehearsal(store: &Store, run: RunId) -> CommandResult<Option<Rehearsed>> {
+    let first = store.tail(run, Some(Seq(0)), 1)?;
+    Ok(first.iter().find_map(|record| match record.body() {
+        Body::RunStarted(started) => started.rehearsal.clone(),
+        _ => None,
+    }))
 }

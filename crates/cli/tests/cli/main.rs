@@ -5,6 +5,7 @@
 mod damage;
 mod interrupt;
 mod place;
+mod rehearse;
 mod rescue;
 mod runs;
 mod sandbox;

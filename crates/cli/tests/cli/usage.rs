@@ -8,7 +8,9 @@ use crate::place::Place;
 #[test]
 fn help_says_what_there_is_and_ends_with_the_exit_codes() {
     let help = Place::new().expect(0, "--help");
-    for command in ["validate", "plan", "apply", "resume", "unwind", "verify", "status", "log", "takeover", "sandbox"] {
+    for command in
+        ["validate", "plan", "apply", "rehearse", "resume", "unwind", "verify", "status", "log", "takeover", "sandbox"]
+    {
         assert!(help.stdout.contains(&format!("  {command} ")), "{command}: {help}");
     }
     let codes = help.stdout.split_once("Exit codes:").unwrap().1;

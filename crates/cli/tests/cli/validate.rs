@@ -114,6 +114,7 @@ fn the_plan_shows_both_ways_and_makes_no_journal() {
         first   nothing to undo
 
     4 steps in 2 phases: 4 reversible; at most 8 at a time
+    not rehearsed (`switchback rehearse demo.yaml`)
     preflight: nothing stands in the way (4 looked at, 0 known only later)
     ");
     assert_eq!(place.names("."), ["demo.yaml"]);

@@ -80,6 +80,7 @@ impl<'a, 'r> Builder<'a, 'r> {
         let policy = Policy {
             on_failure: self.on_failure(runbook.policy.on_failure.as_ref(), &steps, None).unwrap_or_default(),
             max_parallel: runbook.policy.max_parallel.unwrap_or_else(|| Policy::default().max_parallel),
+            require_rehearsal: runbook.policy.require_rehearsal,
         };
         let settings: Vec<Settings> =
             steps.entries.iter().enumerate().map(|(i, e)| self.settings(e, i, &steps, &inputs)).collect();

@@ -208,10 +208,14 @@ pub struct PolicySpec {
     /// How many steps may run at the same time. 8 by default.
     #[schemars(range(min = 1))]
     pub max_parallel: Option<u32>,
+    /// A run begins only when this very plan was rehearsed in full and nothing was found
+    /// (`switchback rehearse FILE`).
+    #[schemars(default)]
+    pub require_rehearsal: bool,
 }
 
 impl PolicySpec {
-    pub(crate) const KEYS: &[&'static str] = &["on_failure", "max_parallel"];
+    pub(crate) const KEYS: &[&'static str] = &["on_failure", "max_parallel", "require_rehearsal"];
 }
 
 /// What happens when a step fails for good.

@@ -304,7 +304,8 @@ impl Reader<'_> {
         let Some(mut fields) = self.fields(node, "`policy`", PolicySpec::KEYS) else { return PolicySpec::default() };
         let on_failure = fields.take("on_failure").and_then(|e| self.on_failure(e.value));
         let max_parallel = fields.take("max_parallel").and_then(|e| self.positive(&e));
-        PolicySpec { on_failure, max_parallel }
+        let require_rehearsal = fields.take("require_rehearsal").is_some_and(|e| self.boolean(&e));
+        PolicySpec { on_failure, max_parallel, require_rehearsal }
     }
 
     fn on_failure(&mut self, node: Node) -> Option<OnFailureSpec> {

@@ -235,3 +235,13 @@ fn a_hundred_thousand_steps_take_linear_time() {
     text.push_str("] } }\n");
     assert_eq!(plan(&text).plan.steps.len(), 100_000);
 }
+
+#[test]
+fn a_runbook_can_require_its_rehearsal() {
+    let text = |policy: &str| MISTERSMITH.replace("policy: { on_failure: unwind, max_parallel: 8 }", policy);
+    let required = plan(&text("policy: { require_rehearsal: true }"));
+    assert!(required.plan.policy.require_rehearsal);
+    let not = plan(&text("policy: { require_rehearsal: false }"));
+    assert_ne!(required.hash, not.hash);
+    assert_eq!(not.hash, plan(MISTERSMITH).hash, "what is not required leaves no trace in the plan");
+}

@@ -52,6 +52,7 @@ pub(crate) fn started() -> RunStarted {
         plan_hash: PLAN_HASH.into(),
         endpoint: Endpoint { url: Some("http://127.0.0.1:1".into()), sandbox: true, quiet_ms: Some(5) },
         secrets: None,
+        rehearsal: None,
     }
 }
 
