@@ -19,6 +19,8 @@ mod moto;
 mod prefixes;
 mod schema;
 mod secrets;
+mod stopped;
 mod support;
 mod targets;
+mod together;
 mod world;
