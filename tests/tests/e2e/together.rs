@@ -75,6 +75,12 @@ fn together(operator: &Operator, left: &[&str], right: &[&str]) -> [Said; 2] {
     children.map(|child| Said::new(child.wait_with_output().expect("it ends")))
 }
 
+/// How many processes have executed the newest run: who is refused leaves no trace.
+fn executors(operator: &Operator) -> usize {
+    let log = operator.run(&["--json", "log", "--all"]).exits(0);
+    log.out.lines().filter(|line| line.contains(r#""ExecutorStarted""#)).count()
+}
+
 /// How often each call had an effect.
 fn calls(operator: &Operator) -> BTreeMap<String, u64> {
     let seen: Value = serde_json::from_str(&operator.admin("GET", "calls", "")).unwrap();
@@ -105,6 +111,7 @@ fn two_that_resume() {
         // The second may come when the first has finished: then there is nothing to do.
         assert!(codes == [0, 6] || codes == [0, 0], "round {round}: {said:?}");
         held += usize::from(codes == [0, 6]);
+        assert_eq!(executors(&pair.operator), 2, "round {round}: the apply and one that resumed");
         assert_eq!(pair.operator.nameless(), pair.done, "round {round}");
         pair.operator.run(&["unwind", "--all", "--auto-approve"]).exits(0);
         assert_eq!(pair.operator.nameless(), pair.start, "round {round}");
@@ -134,6 +141,8 @@ fn one_that_resumes_and_one_that_unwinds() {
             _ => panic!("round {round}: {resumed:?} {unwound:?}"),
         }
         held += usize::from(resumed.code == 6 || unwound.code == 6);
+        let worked = usize::from(resumed.code == 0) + usize::from(unwound.code == 0);
+        assert_eq!(executors(&pair.operator), 1 + worked, "round {round}: {resumed:?} {unwound:?}");
         if unwound.code == 6 {
             pair.operator.run(&unwind).exits(0);
         }
