@@ -9,6 +9,7 @@ mod bad_input;
 mod colleague;
 mod conformance;
 mod credentials;
+mod disks;
 mod drift;
 mod foreign;
 mod in_process;

@@ -88,7 +88,7 @@ fn database(operator: &Operator) -> Option<Connection> {
 }
 
 /// How many records there are; none while there is no journal.
-fn records(operator: &Operator) -> i64 {
+pub fn records(operator: &Operator) -> i64 {
     database(operator).and_then(|db| db.query_row("SELECT count(*) FROM records", [], |r| r.get(0)).ok()).unwrap_or(0)
 }
 
