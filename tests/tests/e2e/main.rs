@@ -6,6 +6,7 @@
 #![expect(clippy::print_stderr, reason = "what is not tested is said")]
 
 mod bad_input;
+mod clock;
 mod colleague;
 mod conformance;
 mod credentials;

@@ -12,7 +12,7 @@ use crate::support::{Operator, Said, mistersmith, runbook};
 /// How often two start together, in each test.
 const ROUNDS: usize = 20;
 
-const SMALL: &str = r#"
+pub const SMALL: &str = r#"
 runbook: small
 version: 1
 target:
