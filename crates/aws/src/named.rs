@@ -4,7 +4,8 @@
 //! The name says which thing is meant, the tags say whose it is. A name alone is never ownership: the
 //! tags are read again right before each write ([`ours`]). That two creates cannot both happen is for
 //! the service to see to, by refusing a name that is taken; where its create call succeeds on a name
-//! that is there, `capture` has looked and the operation looks once more right before it calls.
+//! that is there, `capture` has looked, the operation looks once more right before it calls, and then whether
+//! the call gave back what carries its tags.
 
 use std::future::Future;
 use std::time::Duration;
@@ -66,6 +67,24 @@ pub(crate) async fn still_absent<N: Named>(cx: &Cx, name: &str) -> OpResult<()> 
             Err(OpError::new(ErrorClass::AlreadyExists, message))
         }
     }
+}
+
+/// Right after such a call: what it gave back carries the tags that it gave. Without them it may be what
+/// another made between the look and the call, or a reply without tags.
+///
+/// # Errors
+/// Class `AlreadyExists` when it does not; whose it is is then for `find` to say.
+pub(crate) fn reply_is_ours<'a, N: Named>(
+    cx: &Cx,
+    name: &str,
+    tags: impl IntoIterator<Item = (Option<&'a str>, Option<&'a str>)>,
+) -> OpResult<()> {
+    let tags = tags::read(tags);
+    if tags::are_of_step(cx, &tags) {
+        return Ok(());
+    }
+    let message = format!("the call gave back {} `{name}`{}, not seen to be ours", N::WHAT, tags::owner(cx, &tags));
+    Err(OpError::new(ErrorClass::AlreadyExists, message))
 }
 
 /// Right before a delete: waits until `look` finds nothing more inside the thing. What a later step had in

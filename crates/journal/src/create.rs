@@ -42,7 +42,7 @@ pub(crate) fn create_when_missing(path: &Path) -> Result<(), JournalError> {
         });
     }
     let failed = |e: io::Error| failure::of_io(path, e, Doing::Writing);
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+    make_folder(folder).map_err(failed)?;
     let draft = beside(path, &format!(".{}-{}", std::process::id(), unique()));
     let made = make(&draft, path)
         .and_then(|()| match fs::hard_link(&draft, path) {
@@ -55,6 +55,27 @@ pub(crate) fn create_when_missing(path: &Path) -> Result<(), JournalError> {
         let _ = fs::remove_file(name);
     }
     made
+}
+
+/// Makes the folder and those that it is in, where they are missing, and syncs their names: what is durable in a folder
+/// is lost with the folder's own name.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    let above =
+        |path: &Path| path.parent().map(|p| if p.as_os_str().is_empty() { Path::new(".") } else { p }.to_owned());
+    // Also the folder above one that is there: whoever made it may not have synced it.
+    let mut holding: Vec<_> = above(folder).into_iter().collect();
+    while let Some(path) = holding.last().filter(|path| !path.exists()).and_then(|path| above(path)) {
+        holding.push(path);
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    for path in holding {
+        match File::open(&path).and_then(|f| f.sync_all()) {
+            // Who may only look up names in a folder cannot sync it. One that we made just now we may read.
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
+            other => other?,
+        }
+    }
+    Ok(())
 }
 
 /// Tells the drafts of one process apart.

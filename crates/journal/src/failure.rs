@@ -28,6 +28,7 @@ pub(crate) fn of_sqlite(path: &Path, error: Error) -> JournalError {
                 // SQLite makes room for its index by writing to it; nothing else can be wrong there.
                 ffi::SQLITE_IOERR_SHMSIZE => JournalError::Full { path },
                 _ if !has_room(&path) => JournalError::Full { path },
+                _ if is_on_read_only(&path) => JournalError::ReadOnly { path },
                 _ => JournalError::Store { path, source: error.into() },
             },
             // A table that is missing below the right application id and version.
@@ -88,4 +89,21 @@ pub(crate) fn other(path: &Path, what: impl Into<String>) -> JournalError {
 
 fn has_room(path: &Path) -> bool {
     statvfs(path).map_or(true, |fs| fs.f_bavail > 0)
+}
+
+/// Whether the file system lets nobody write. One that has turned read-only by itself says so only to who tries: with
+/// a file without a name, which leaves nothing behind. Where there are no such files it is not known.
+fn is_on_read_only(path: &Path) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{Mode, OFlags, open};
+        let folder = path.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+        matches!(open(folder, flags, Mode::RUSR | Mode::WUSR), Err(rustix::io::Errno::ROFS))
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = path;
+        false
+    }
 }

@@ -9,7 +9,6 @@
 use std::collections::HashMap;
 use std::io::{self, Write};
 
-use jiff::Timestamp;
 use switchback_model::event::{Event, EventKind, Progress, RecoveryLine};
 use switchback_model::record::{Body, Direction, Record};
 use switchback_model::{StepId, exit_code};
@@ -21,7 +20,7 @@ use crate::words::{self, Words};
 use crate::{outcome, text};
 
 /// How far apart the lines of one wait are.
-const BETWEEN_WAITS_S: i64 = 10;
+const BETWEEN_WAITS_MS: u64 = 10_000;
 
 /// Writes lines to any writer; an end that is not the goal goes to another one.
 pub struct Plain<W> {
@@ -73,8 +72,8 @@ pub(crate) fn is_failure_end(event: &Event) -> bool {
 pub(crate) struct Lines {
     cx: Context,
     tally: Tally,
-    /// When a wait of a step was last said.
-    waits: HashMap<StepId, Timestamp>,
+    /// How long a step had waited when that was last said. Not when: the clock may be set.
+    waits: HashMap<StepId, u64>,
 }
 
 impl Lines {
@@ -96,7 +95,7 @@ impl Lines {
             }
             EventKind::Recovery(lines) => self.recovery(lines),
             EventKind::Recorded(record) => self.record(record),
-            EventKind::Progress(progress) => self.progress(event.at, progress),
+            EventKind::Progress(progress) => self.progress(progress),
             EventKind::Ended(end) => {
                 let facts = self.tally.facts(event.at);
                 outcome::summary(&self.cx, event.run, self.tally.direction(), end, &facts)
@@ -164,19 +163,17 @@ impl Lines {
         self.line(record.draft.step.as_ref().map_or("-", StepId::as_str), &words)
     }
 
-    fn progress(&mut self, now: Timestamp, progress: &Progress) -> String {
+    fn progress(&mut self, progress: &Progress) -> String {
         if self.cx.verbosity == Verbosity::Quiet {
             return String::new();
         }
-        // The first seconds of a wait are nobody's concern.
-        let due = match self.waits.get(&progress.step) {
-            Some(last) => now.duration_since(*last).as_secs() >= BETWEEN_WAITS_S,
-            None => progress.for_ms >= 1_000 * BETWEEN_WAITS_S.unsigned_abs(),
-        };
+        // The first seconds of a wait are nobody's concern. One that is shorter than it was is another one.
+        let said = self.waits.get(&progress.step).copied().filter(|said| *said <= progress.for_ms);
+        let due = progress.for_ms >= said.unwrap_or_default() + BETWEEN_WAITS_MS;
         if !due {
             return String::new();
         }
-        self.waits.insert(progress.step.clone(), now);
+        self.waits.insert(progress.step.clone(), progress.for_ms);
         self.line(progress.step.as_str(), &waiting(progress))
     }
 
@@ -220,8 +217,10 @@ const fn is_said(body: &Body) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use switchback_model::event::Outcome;
+
     use super::*;
-    use crate::testing::a_run;
+    use crate::testing::{self, a_run};
 
     fn render(verbosity: Verbosity) -> String {
         let cx = Context { verbosity, step_width: 10, ..Context::default() };
@@ -248,6 +247,33 @@ mod tests {
         hint: switchback verify 00000007  # is everything still as it was left?
         hint: switchback unwind 00000007 --all  # go back to the start
         ");
+    }
+
+    /// The clock is set back by an hour, and then once more.
+    #[test]
+    fn no_wait_and_no_duration_is_lost_when_the_clock_is_set_back() {
+        const HOUR: u64 = 3_600_000;
+        let start = EventKind::Started { runbook: "net".into(), direction: Direction::Forward, total: 1, already: 0 };
+        let mut lines = Lines::new(Context { step_width: 3, ..Context::default() });
+        lines.event(&testing::event(2 * HOUR, start));
+        let mut said = Vec::new();
+        for s in (0..=60).step_by(4) {
+            let back = if s < 14 {
+                2
+            } else if s < 34 {
+                1
+            } else {
+                0
+            };
+            said.push(lines.event(&testing::waits(back * HOUR + s * 1_000, "vpc", s * 1_000)));
+        }
+        said.retain(|line| !line.is_empty());
+        assert_eq!(said.len(), 5, "{said:?}");
+        assert!(said[4].contains("1m00s"), "{said:?}");
+        // Another wait of the same step begins anew.
+        assert_eq!(lines.event(&testing::waits(0, "vpc", 4_000)), "");
+        assert!(lines.event(&testing::waits(0, "vpc", 12_000)).contains("12.0 s"));
+        assert!(lines.event(&testing::event(0, EventKind::Ended(Outcome::Completed))).contains("(0 of 1 step, 0 ms)"));
     }
 
     #[test]

@@ -6,9 +6,11 @@
 #![expect(clippy::print_stderr, reason = "what is not tested is said")]
 
 mod bad_input;
+mod clock;
 mod colleague;
 mod conformance;
 mod credentials;
+mod disks;
 mod drift;
 mod foreign;
 mod in_process;
@@ -19,6 +21,8 @@ mod moto;
 mod prefixes;
 mod schema;
 mod secrets;
+mod stopped;
 mod support;
 mod targets;
+mod together;
 mod world;

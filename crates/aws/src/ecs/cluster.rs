@@ -385,7 +385,11 @@ impl Operation for Cluster {
                 error
             })?;
         let cluster = reply.cluster().filter(|c| c.cluster_arn().is_some());
-        cluster.map(output).ok_or_else(|| nameless("ecs:CreateCluster", name))
+        let cluster = cluster.ok_or_else(|| nameless("ecs:CreateCluster", name))?;
+        // The call succeeds on a name that is taken, and gives back what has it: somebody may have been faster since
+        // the look above.
+        named::reply_is_ours::<There>(cx, name, cluster.tags().iter().map(pair))?;
+        Ok(output(cluster))
     }
 
     async fn settle(&self, cx: &Cx, _params: &Params, _before: &Absent, out: &Output) -> OpResult<Output> {
@@ -586,6 +590,15 @@ mod tests {
         assert_eq!(error.class, ErrorClass::AlreadyExists, "{error}");
         let calls: Vec<_> = watch.calls.lock().unwrap().iter().map(|c| c.operation.clone()).collect();
         assert_eq!(calls, ["DescribeClusters"]);
+    }
+
+    #[tokio::test]
+    async fn a_cluster_that_another_made_between_look_and_call_is_not_taken_for_ours() {
+        let theirs = Answer::Reply(200, r#"{"cluster":{"clusterName":"app","clusterArn":"arn:a","tags":[]}}"#);
+        let cx = watched("cluster", Script::new([MISSING, theirs, FOREIGN]).config()).await.0;
+        let error = Cluster.create(&cx, &plain(), &Absent {}).await.unwrap_err();
+        assert_eq!(error.class, ErrorClass::AlreadyExists, "{error}");
+        assert!(matches!(Cluster.find(&cx, &plain(), &Absent {}).await.unwrap(), Found::Foreign { .. }));
     }
 
     #[tokio::test]
