@@ -89,6 +89,7 @@ impl Disk {
             plan_hash: plan_hash.to_owned(),
             endpoint: Endpoint::default(),
             secrets,
+            rehearsal: None,
         };
         let direction = Direction::Forward;
         let first = Draft { at: NOW, step: None, generation: Generation::FIRST, direction, body: body.into() };
