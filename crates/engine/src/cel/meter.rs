@@ -21,20 +21,35 @@ use ::cel::{DeclarationError, Env, ExecutionError};
 const PAY: &str = "@pay";
 /// What an evaluation may use up, in values looked at: a second or two in a debug build.
 const BUDGET: usize = 1_000_000;
+/// What all evaluations on one deep stack may: a `for_each` has as many conditions as elements.
+const OF_ALL: usize = 10_000_000;
 /// So many bytes of a text count as one value.
 const BYTES: usize = 64;
 
 thread_local! {
+    static LEFT_OF_ALL: Cell<usize> = const { Cell::new(OF_ALL) };
     static LEFT: Cell<usize> = const { Cell::new(0) };
     static SPENT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `f` on a budget of its own. `None`: it was not enough, and what came out means nothing.
-pub(super) fn on_budget<T>(f: impl FnOnce() -> T) -> Option<T> {
-    LEFT.set(BUDGET);
+/// Runs `f` on a budget of its own, out of that of this thread.
+///
+/// # Errors
+/// It was not enough, and what came out means nothing.
+pub(super) fn on_budget<T>(f: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    let all = LEFT_OF_ALL.get();
+    let budget = all.min(BUDGET);
+    LEFT.set(budget);
     SPENT.set(false);
     let result = f();
-    (!SPENT.get()).then_some(result)
+    LEFT_OF_ALL.set(all - (budget - LEFT.get()));
+    match SPENT.get() {
+        false => result,
+        true if budget == BUDGET => {
+            Err("it takes too much work: it goes through loops inside of loops, or through too much".to_owned())
+        }
+        true => Err("it takes too much work, together with all conditions before it".to_owned()),
+    }
 }
 
 /// Makes [`PAY`] known.
@@ -124,6 +139,10 @@ fn in_entry(entry: &mut EntryExpr) -> usize {
 }
 
 fn in_call(call: &mut CallExpr) -> usize {
+    if takes_no_time(call) {
+        return call.target.as_mut().map_or(0, |target| inside(target))
+            + call.args.iter_mut().map(inside).sum::<usize>();
+    }
     let target = call.target.as_mut().map_or(0, |target| match &target.expr {
         // It may be the first half of a function's name, `optional.of`.
         Expr::Ident(name) if name == "optional" => 1,
@@ -168,6 +187,16 @@ fn pay_for(expr: &mut IdedExpr, round: usize) {
     let id = value.id;
     let call = CallExpr { func_name: PAY.to_owned(), target: None, args: vec![value, round] };
     *expr = IdedExpr { id, expr: Expr::Call(call) };
+}
+
+/// Asking for a size, and comparing with something short that is written out.
+fn takes_no_time(call: &CallExpr) -> bool {
+    let written = call.args.iter().any(|arg| matches!(arg.expr, Expr::Literal(_)));
+    match call.func_name.as_str() {
+        "size" => true,
+        operators::EQUALS | operators::NOT_EQUALS => written,
+        _ => false,
+    }
 }
 
 /// What comes out is true or false.
