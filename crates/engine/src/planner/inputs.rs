@@ -116,7 +116,7 @@ fn secret(spec: &InputSpec, given: bool, errors: &mut Diagnostics) {
             Diagnostic::new("input::secret_default", format!("the secret `{name}` has a default"))
                 .at(default.span, "whoever reads the runbook can read this")
                 .help("remove it, and change what it stands for; `from:` says where a secret comes from")
-                .hiding(),
+                .hiding(default.span),
         );
     }
     if let Some(pattern) = &spec.pattern {

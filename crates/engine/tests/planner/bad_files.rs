@@ -512,6 +512,11 @@ fn an_alias_bomb_is_defused() {
         chain.push_str(&format!("a{i}: &a{i} [[[*a{}]]]\n", i - 1));
     }
     assert!(errors(&chain).contains("values nest too deep"));
+    // Few values, and a gigabyte of text.
+    let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(100_000), vec!["*a"; 10_000].join(", "));
+    assert!(errors(&long).contains("the aliases of this file repeat too much"));
+    let long = format!("a: &a {{ {}: 1 }}\nb: [{}]\n", "x".repeat(1000), vec!["*a"; 100_000].join(", "));
+    assert!(errors(&long).contains("the aliases of this file repeat too much"));
 }
 
 const INPUTS: &str = "runbook: demo\nversion: 1\ninputs:\n  account: { type: string, description: the AWS account }\n  size: { type: integer, default: 3 }\n  \

@@ -6,6 +6,7 @@
 mod bad_files;
 mod bad_references;
 mod fakes;
+mod fuzz;
 mod good;
 mod loading;
 mod properties;
