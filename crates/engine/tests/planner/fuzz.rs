@@ -378,7 +378,7 @@ fn mutated(base: String) -> impl Strategy<Value = String> {
 }
 
 /// A value with everything that a plan must keep as it is.
-fn json_value() -> impl Strategy<Value = Value> {
+pub(crate) fn json_value() -> impl Strategy<Value = Value> {
     let text = prop_oneof!["[ -~äß🔑]{0,8}", select(&EVIL[..]).prop_map(str::to_owned)];
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -547,7 +547,7 @@ fn the_bases_are_right() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases(96)) })]
+    #![proptest_config(config(96))]
 
     #[test]
     fn bytes(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
@@ -657,7 +657,8 @@ proptest! {
     }
 }
 
-/// Not more than that; `PROPTEST_CASES` says otherwise.
-fn cases(usual: u32) -> u32 {
-    std::env::var_os("PROPTEST_CASES").and_then(|n| n.to_str()?.parse().ok()).unwrap_or(usual)
+/// So many cases, or as many as `PROPTEST_CASES` says. Nothing is written into the sources.
+pub(crate) fn config(usual: u32) -> ProptestConfig {
+    let cases = std::env::var_os("PROPTEST_CASES").and_then(|n| n.to_str()?.parse().ok()).unwrap_or(usual);
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) }
 }

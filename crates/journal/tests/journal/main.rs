@@ -9,6 +9,7 @@ mod crash;
 mod damage;
 mod executor;
 mod full;
+mod fuzz;
 mod read_only;
 mod round_trip;
 mod support;
