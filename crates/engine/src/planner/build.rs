@@ -10,6 +10,7 @@ use switchback_model::plan::{
 };
 
 use super::arg::{Arg, ArgKind};
+use super::budget;
 use super::catalog::Catalog;
 use super::check::check_params;
 use super::expand::{self, Each, Entry, Instance, Instances, Steps};
@@ -328,6 +329,9 @@ impl<'a, 'r> Builder<'a, 'r> {
         let each = instance.each.as_ref();
         let provider = self.provider(spec, inputs, each);
         let mut scope = Scope::in_step(inputs, each, steps, entry.phase, &self.phases, &mut self.errors);
+        // Every element has these anew.
+        let checks: usize = settings.verify.iter().map(|check| budget::of_text(check)).sum();
+        scope.charge(checks + spec.needs.len(), spec.id.span);
         let args = scope.resolve(spec.with.as_ref().unwrap_or(&empty));
         for need in &spec.needs {
             scope.need(need);

@@ -7,6 +7,7 @@ use std::ops::Range;
 use regex::Regex;
 use serde_json::Value;
 
+use super::budget::Budget;
 use super::shape::Types;
 use crate::runbook::{
     Diagnostic, Diagnostics, InputSpec, InputType, Node, Runbook, Source, did_you_mean, listed, parse_tree,
@@ -17,6 +18,8 @@ use crate::runbook::{
 pub(crate) struct Inputs {
     values: BTreeMap<String, Option<Value>>,
     secrets: BTreeSet<String>,
+    /// Here because whoever resolves anything has the inputs.
+    pub(crate) budget: Budget,
 }
 
 impl Inputs {

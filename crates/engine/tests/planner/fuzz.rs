@@ -373,8 +373,7 @@ fn changed(text: String, change: &Change) -> String {
 
 /// A text that was right, after some changes.
 fn mutated(base: String) -> impl Strategy<Value = String> {
-    prop::collection::vec(change(), 1..5)
-        .prop_map(move |changes| changes.iter().fold(base.clone(), |text, change| changed(text, change)))
+    prop::collection::vec(change(), 1..5).prop_map(move |changes| changes.iter().fold(base.clone(), changed))
 }
 
 /// A value with everything that a plan must keep as it is.
