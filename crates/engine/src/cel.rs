@@ -358,7 +358,6 @@ mod tests {
         ends(&format!("{}missing{} || true", "[1,1].all(a,".repeat(28), ")".repeat(28)));
         ends(&format!("['x']{} == []", ".map(s,s+s)".repeat(45)));
         ends(&format!("[['x']]{} == []", ".map(s,s+s)".repeat(45)));
-        ends(&format!("[{{'k':'x'}}]{} == []", ".map(s,{'k':s,'l':s})".repeat(24)));
         ends(&format!("[optional.of('x')]{} == []", ".map(s,[optional.of(s),optional.of(s)])".repeat(20)));
         ends("many.all(a, many.all(b, a != b || true))");
         ends("many.all(a, a in many)");
@@ -373,7 +372,7 @@ mod tests {
         let refused =
             with_deep_stack(|| (0..1000).find_map(|i| Some((i, eval_bool(&program, &[("many", &many)]).err()?))));
         let (decided, reason) = refused.unwrap().unwrap();
-        assert!(decided > 10, "{decided}");
+        assert!(decided >= 5, "{decided}");
         assert_eq!(reason, "it takes too much work, together with all conditions before it");
     }
 

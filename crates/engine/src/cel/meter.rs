@@ -24,7 +24,7 @@ const PAY: &str = "@pay";
 /// What an evaluation may use up, in values looked at: a second or two in a debug build.
 const BUDGET: usize = 1_000_000;
 /// What all evaluations on one deep stack may: a `for_each` has as many conditions as elements.
-const OF_ALL: usize = 10_000_000;
+const OF_ALL: usize = 5_000_000;
 /// So many bytes of a text count as one value.
 const BYTES: usize = 64;
 

@@ -9,38 +9,44 @@ use serde_json::Value;
 /// How many values all parameters and dependencies of a plan may consist of.
 pub(crate) const MAX_VALUES: usize = 4_000_000;
 /// So many bytes of a text count as one value.
-const BYTES: usize = 64;
+const BYTES: usize = 32;
 
 /// What of [`MAX_VALUES`] is left. Shared by all that is looked at while a plan is made.
 #[derive(Debug)]
 pub(crate) struct Budget {
     left: Cell<usize>,
-    reported: Cell<bool>,
+    spent: Cell<bool>,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { left: Cell::new(MAX_VALUES), reported: Cell::new(false) }
+        Self { left: Cell::new(MAX_VALUES), spent: Cell::new(false) }
     }
 }
 
 impl Budget {
-    /// Takes `cost` from what is left; `false`: it is not enough.
-    pub(crate) fn take(&self, cost: usize) -> bool {
-        let rest = self.left.get().checked_sub(cost);
-        self.left.set(rest.unwrap_or(0));
-        rest.is_some()
+    /// Takes `cost` from what is left.
+    pub(crate) fn take(&self, cost: usize) {
+        match self.left.get().checked_sub(cost) {
+            Some(rest) => self.left.set(rest),
+            None => self.spent.set(true),
+        }
     }
 
-    /// Whether it is the first time that this is asked: one error is enough.
-    pub(crate) fn is_news(&self) -> bool {
-        !self.reported.replace(true)
+    /// Whether it was not enough: then nothing that follows is worth looking at.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.spent.get()
     }
 }
 
 /// What a text costs.
 pub(crate) const fn of_text(text: &str) -> usize {
     1 + text.len() / BYTES
+}
+
+/// What references to so many steps cost, each with its need.
+pub(crate) const fn of_references(count: usize) -> usize {
+    count.saturating_mul(3)
 }
 
 /// What a value costs.

@@ -84,15 +84,19 @@ impl<'s, 'a, 'r> Scope<'s, 'a, 'r> {
 
     /// Takes what something at `span` adds to the plan from what a plan may have; `false`: it may not.
     pub(crate) fn charge(&mut self, cost: usize, span: Span) -> bool {
-        let enough = self.inputs.budget.take(cost);
-        if !enough && self.inputs.budget.is_news() {
+        let budget = &self.inputs.budget;
+        if budget.is_spent() {
+            return false;
+        }
+        budget.take(cost);
+        if budget.is_spent() {
             self.errors.push(
                 Diagnostic::new("plan::too_large", "the plan becomes too large")
                     .at(span, "with this, at the latest")
                     .help(format!("a plan holds {MAX_VALUES} values; repeat less with references and `for_each`")),
             );
         }
-        enough
+        !budget.is_spent()
     }
 
     fn which_inputs(&self) -> String {
@@ -116,6 +120,7 @@ impl<'s, 'a, 'r> Scope<'s, 'a, 'r> {
     pub(crate) fn resolve(&mut self, node: &Node) -> Arg<'r> {
         let span = node.span;
         let kind = match &node.value {
+            _ if self.inputs.budget.is_spent() => ArgKind::Broken,
             NodeValue::Text(text) => return self.text(text, span),
             NodeValue::List(items) => ArgKind::List(items.iter().map(|n| self.resolve(n)).collect()),
             NodeValue::Map(entries) => {

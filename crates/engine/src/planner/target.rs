@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use super::budget;
 use super::expand::{Entry, Instances};
 use super::scope::{InText, Scope};
 use crate::runbook::{Diagnostic, Selector, Span, Spanned, Text, listed, parse_target};
@@ -154,7 +155,7 @@ impl<'s, 'a, 'r> Scope<'s, 'a, 'r> {
 
     /// All elements of a `for_each`.
     fn all(&mut self, entry: &'s Entry<'a, 'r>, kept: &'s [u32], span: Span) -> Target<'s, 'a, 'r> {
-        if self.charge(kept.len(), span) { Target::All(entry, kept) } else { Target::Broken }
+        if self.charge(budget::of_references(kept.len()), span) { Target::All(entry, kept) } else { Target::Broken }
     }
 
     /// `[each.key]` and `[each.value]` select by the element of this step's own `for_each`.
