@@ -229,6 +229,10 @@ pub(crate) fn replay<E: From<JournalError>>(
     if reader.seq == 0 {
         return Err(reader.tampered(1, "it is missing").into());
     }
+    if head_of_started(db, run)?.0 > reader.seq {
+        // Damaged inside, the table gives fewer records in order than it has.
+        return Err(reader.tampered(reader.seq + 1, "it is missing").into());
+    }
     if let Some((seq, hash)) = crate::heads::folded(db, run)? {
         if seq > reader.seq {
             return Err(reader.tampered(reader.seq + 1, "it is missing").into());
@@ -262,6 +266,10 @@ pub(crate) fn tail(db: &Db, run: &RunRow, after: Option<Seq>, limit: usize) -> R
     let mut records = Vec::new();
     while let Some(row) = rows.next().map_err(failed)? {
         records.push(reader.read(row)?);
+    }
+    if reader.seq < newest.min(after.saturating_add(limit)) {
+        // As in `replay`.
+        return Err(reader.tampered(reader.seq + 1, "it is missing"));
     }
     Ok(records)
 }

@@ -126,7 +126,10 @@ fn check_store(folder: &Path, good: &Good, end: End) -> Result<(), TestCaseError
                     }
                     let last = read.last().map(|r| r.seq);
                     let expected = after.map_or(written.len(), |s| at(&written[usize::try_from(s.0).unwrap()]) + limit);
-                    prop_assert!(end == End::MayBeGone || last == Some(Seq(expected as u64)), "{last:?}");
+                    prop_assert!(
+                        end == End::MayBeGone || last == Some(Seq(expected as u64)),
+                        "{after:?} {limit}: {last:?}"
+                    );
                 }
                 Err(e) => prop_assert!(refused_in_words(&e) || matches!(e, JournalError::NoSuchRun(_)), "{e:?}"),
             }
