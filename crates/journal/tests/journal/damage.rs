@@ -80,6 +80,17 @@ fn a_database_of_another_program_is_left_alone() {
 }
 
 #[test]
+fn a_header_that_makes_no_sense_is_damage() {
+    let state = State::with_run(run_id(1), 1);
+    let mut bytes = fs::read(state.file()).unwrap();
+    // SQLite's format of the schema, of which there are four.
+    bytes[47] = 5;
+    fs::write(state.file(), bytes).unwrap();
+    let error = Store::open_read_only(&state.folder()).and_then(|store| all(&store, run_id(1))).unwrap_err();
+    assert!(matches!(error, JournalError::Corrupt { .. }), "{error:?}");
+}
+
+#[test]
 fn another_format_says_which_release_reads_it() {
     let state = State::with_run(run_id(1), 1);
     state.tamper("PRAGMA user_version = 7");
