@@ -10,7 +10,11 @@ mod damage;
 mod disk;
 mod executor;
 mod full;
+<<<<<<< HEAD
 mod power_cut;
+=======
+mod fuzz;
+>>>>>>> fuzz
 mod read_only;
 mod round_trip;
 mod support;
