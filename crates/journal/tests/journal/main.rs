@@ -10,11 +10,8 @@ mod damage;
 mod disk;
 mod executor;
 mod full;
-<<<<<<< HEAD
-mod power_cut;
-=======
 mod fuzz;
->>>>>>> fuzz
+mod power_cut;
 mod read_only;
 mod round_trip;
 mod support;
