@@ -8,6 +8,7 @@ mod commands;
 mod engine;
 mod noop;
 mod peers;
+mod rehearsal;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -23,6 +24,9 @@ struct Args {
     /// A tenth of the work.
     #[arg(long)]
     quick: bool,
+    /// Only the rehearsals: of this runbook, and of generated ones.
+    #[arg(long, value_name = "FILE")]
+    rehearsal: Option<std::path::PathBuf>,
     /// Runs a wide plan of that many steps and prints the peak of its memory, in kB.
     #[arg(long, hide = true)]
     memory_of: Option<usize>,
@@ -30,9 +34,10 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let done = match args.memory_of {
-        Some(n) => memory(n),
-        None => all(args.quick),
+    let done = match (args.memory_of, &args.rehearsal) {
+        (Some(n), _) => memory(n),
+        (None, Some(runbook)) => rehearsals(runbook, args.quick),
+        (None, None) => all(args.quick),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -200,6 +205,12 @@ fn programs(root: &Path, scale: usize) -> Result<(), Failure> {
     times.sort();
     line("resume of 1,000 steps, to its first new step", &ms(times[2]), "", "under 20 ms");
     Ok(())
+}
+
+fn rehearsals(runbook: &Path, quick: bool) -> Result<(), Failure> {
+    let folder = tempfile::Builder::new().prefix("switchback-bench").tempdir_in(".")?;
+    line("what", "measured", "beside it, in this run", "goal");
+    rehearsal::all(folder.path(), runbook, quick)
 }
 
 /// Runs a wide plan and prints the peak of this process's memory.

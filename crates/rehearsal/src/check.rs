@@ -29,19 +29,19 @@ pub(crate) struct Expected {
 impl Expected {
     /// A completed run: the world of the uninterrupted one, and nothing more but what deletions on the way leave.
     pub(crate) fn completed(&self, look: &Look, fault: Option<Fault>) -> Vec<Violation> {
-        self.compare(&self.done, look, fault, Check::EndState, Check::Duplicate)
+        self.compare(&self.done, look, fault.is_some_and(Fault::meddles), Check::EndState, Check::Duplicate)
     }
 
     /// An unwound run, or one that was refused: the start, and the declared residue.
-    pub(crate) fn unwound(&self, look: &Look, fault: Option<Fault>) -> Vec<Violation> {
-        self.compare(&self.start, look, fault, Check::StartState, Check::StartState)
+    pub(crate) fn unwound(&self, look: &Look) -> Vec<Violation> {
+        self.compare(&self.start, look, false, Check::StartState, Check::StartState)
     }
 
-    fn compare(&self, want: &Look, is: &Look, fault: Option<Fault>, other: Check, more: Check) -> Vec<Violation> {
+    fn compare(&self, want: &Look, is: &Look, meddled: bool, other: Check, more: Check) -> Vec<Violation> {
         let mut found = Vec::new();
         for (name, want, is) in differences(want, is) {
             let (mut missing, extra) = (minus(&want, &is), minus(&is, &want));
-            for thing in extra.into_iter().filter(|thing| !self.is_residue(thing) && !excused(fault, thing)) {
+            for thing in extra.into_iter().filter(|thing| !self.is_residue(thing) && !excused(meddled, thing)) {
                 let was = missing.pop();
                 let check = match (thing.owner, was) {
                     (Owner::Foreign, _) => Check::Foreign,
@@ -50,7 +50,7 @@ impl Expected {
                 };
                 found.push(violation(check, thing, difference(&name, was, Some(thing))));
             }
-            for thing in missing.into_iter().filter(|thing| !excused(fault, thing)) {
+            for thing in missing.into_iter().filter(|thing| !excused(meddled, thing)) {
                 let check = if thing.owner == Owner::Foreign { Check::Foreign } else { other };
                 found.push(violation(check, thing, difference(&name, Some(thing), None)));
             }
@@ -67,8 +67,8 @@ impl Expected {
 }
 
 /// What somebody else did to a thing in between is not this run's to mend.
-fn excused(fault: Option<Fault>, thing: &Thing) -> bool {
-    fault.is_some_and(Fault::meddles) && thing.owner == Owner::Ours
+fn excused(meddled: bool, thing: &Thing) -> bool {
+    meddled && thing.owner == Owner::Ours
 }
 
 fn violation(check: Check, thing: &Thing, message: String) -> Violation {
@@ -194,7 +194,7 @@ mod tests {
     fn equal_worlds_have_nothing_against_them() {
         let expected = expected();
         assert!(expected.completed(&expected.done, None).is_empty());
-        assert!(expected.unwound(&expected.start, None).is_empty());
+        assert!(expected.unwound(&expected.start).is_empty());
     }
 
     #[test]
@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(checks(&expected.completed(&touched, None)), [Check::Foreign]);
         assert_eq!(checks(&expected.completed(&gone, None)), [Check::Foreign]);
         assert_eq!(checks(&expected.completed(&twice, None)), [Check::Duplicate]);
-        assert_eq!(checks(&expected.unwound(&look(&[old, a]), None)), [Check::StartState]);
-        assert_eq!(checks(&expected.unwound(&look(&[]), None)), [Check::Foreign]);
+        assert_eq!(checks(&expected.unwound(&look(&[old, a]))), [Check::StartState]);
+        assert_eq!(checks(&expected.unwound(&look(&[]))), [Check::Foreign]);
     }
 }

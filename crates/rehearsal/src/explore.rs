@@ -327,7 +327,7 @@ async fn uninterrupted(
                     let left = left.filter(|t| t.owner == Owner::Ours && t.residue);
                     run.expected.residue = left.cloned().collect();
                 }
-                violations.extend(run.expected.unwound(&look, None));
+                violations.extend(run.expected.unwound(&look));
             }
             End::Outcome(Outcome::Unwound { .. }) => {}
             other => violations.push(does_not_end("without any interruption", other)),
@@ -856,7 +856,7 @@ async fn judge(bench: &Bench, expected: &Expected, case: &Case, ran: &Ran) -> (V
             let Some(look) = bench.world.look() else { return (bad, false) };
             bad.extend(match outcome {
                 Outcome::Completed => expected.completed(&look, fault),
-                _ => expected.unwound(&look, fault),
+                _ => expected.unwound(&look),
             });
             if over_it && matches!(outcome, Outcome::FailedAndUnwound { .. } | Outcome::Refused { .. }) {
                 bad.push(stands());

@@ -23,8 +23,9 @@ mod logs;
 mod rds;
 mod secrets;
 
+use std::any::Any;
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -50,6 +51,7 @@ use crate::picture::Picture;
 use crate::place::{GLOBAL, Place};
 use crate::query::Params;
 use crate::refusal::Refusal;
+use crate::rules::is_write;
 use crate::service::{Protocol, Service};
 use crate::xml::text_of;
 
@@ -107,6 +109,8 @@ pub(crate) struct Emulator {
     picture: Arc<Mutex<Arc<Picture>>>,
     /// The services that were called or edited: the others hold nothing.
     used: Mutex<BTreeSet<Service>>,
+    /// Of the services that were not written to since, what was saved or loaded last.
+    clean: Mutex<BTreeMap<Service, Arc<dyn Any + Send + Sync>>>,
     first_id: u32,
 }
 
@@ -198,7 +202,7 @@ macro_rules! services {
 
             /// Makes everything as it was.
             pub(crate) async fn load(&self, saved: &Saved) {
-                $(self.load_one::<$view>(saved.$name.as_deref()).await;)+
+                $(self.load_one::<$view>(saved.$name.as_ref()).await;)+
             }
         }
     };
@@ -234,6 +238,7 @@ impl Emulator {
             accounts: Accounts { theirs: default_account_id(), ours: place.account.clone() },
             picture,
             used: Mutex::default(),
+            clean: Mutex::default(),
             first_id,
         }
     }
@@ -261,6 +266,7 @@ impl Emulator {
     fn edit<'a, V: View>(&'a self, change: impl FnOnce(&mut V) + Send + 'a) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             self.note_use(V::SERVICE);
+            self.note_write(V::SERVICE);
             let mut view = self.swapped(V::take(self, &self.region).await);
             change(&mut view);
             self.swapped(view).put(self).await;
@@ -276,25 +282,56 @@ impl Emulator {
         view.draw(Arc::make_mut(&mut *lock(&self.picture)));
     }
 
-    async fn save_one<V: View>(&self) -> Option<Arc<V>> {
-        if self.is_used(V::SERVICE) { Some(Arc::from(V::take(self, &self.region).await)) } else { None }
+    fn note_write(&self, service: Service) {
+        lock(&self.clean).remove(&service);
     }
 
-    async fn load_one<V: View>(&self, saved: Option<&V>) {
+    fn note_clean<V: View>(&self, view: &Arc<V>) {
+        lock(&self.clean).insert(V::SERVICE, Arc::clone(view) as Arc<dyn Any + Send + Sync>);
+    }
+
+    /// The state as it was saved or loaded last, if it is that still.
+    fn clean<V: View>(&self) -> Option<Arc<V>> {
+        lock(&self.clean).get(&V::SERVICE).cloned()?.downcast().ok()
+    }
+
+    async fn save_one<V: View>(&self) -> Option<Arc<V>> {
+        if !self.is_used(V::SERVICE) {
+            return None;
+        }
+        if let Some(view) = self.clean::<V>() {
+            return Some(view);
+        }
+        let view = Arc::from(V::take(self, &self.region).await);
+        self.note_clean(&view);
+        Some(view)
+    }
+
+    async fn load_one<V: View>(&self, saved: Option<&Arc<V>>) {
+        if let Some((saved, clean)) = saved.zip(self.clean::<V>())
+            && Arc::ptr_eq(saved, &clean)
+        {
+            return;
+        }
         let view = match saved {
-            Some(view) => Box::new(view.clone()),
+            Some(view) => Box::new(V::clone(view)),
             None if self.is_used(V::SERVICE) => V::take(self, NOWHERE).await,
             None => return,
         };
         self.note_use(V::SERVICE);
+        self.note_write(V::SERVICE);
         view.put(self).await;
         self.look_at::<V>().await;
+        if let Some(saved) = saved {
+            self.note_clean(saved);
+        }
     }
 
     /// Passes on a call in the query protocol.
     pub(crate) async fn forward(&self, service: Service, params: &Params) -> Raw {
         // The emulator takes a plus sign for itself, so spaces must not be one.
-        self.send(service, HeaderMap::new(), params.encode().replace('+', "%20")).await
+        let write = is_write(params.action());
+        self.send(service, write, HeaderMap::new(), params.encode().replace('+', "%20")).await
     }
 
     /// Passes on a call in JSON.
@@ -303,10 +340,13 @@ impl Emulator {
         if let Ok(target) = HeaderValue::from_str(&format!("{}.{action}", service.target())) {
             headers.insert("x-amz-target", target);
         }
-        self.send(service, headers, body.to_string()).await
+        self.send(service, is_write(action), headers, body.to_string()).await
     }
 
-    async fn send(&self, service: Service, headers: HeaderMap, body: String) -> Raw {
+    async fn send(&self, service: Service, write: bool, headers: HeaderMap, body: String) -> Raw {
+        if write {
+            self.note_write(service);
+        }
         if self.note_use(service) && service == Service::Ec2 && self.first_id > 0 {
             self.edit(|view: &mut Ec2StateView| view.counters = counters_from(self.first_id)).await;
         }
@@ -320,7 +360,7 @@ impl Emulator {
             return Raw { status: 501, body: Bytes::new() };
         };
         let MockResponse { status, body, .. } = answer.await;
-        if status < 300 {
+        if status < 300 && write {
             self.look(service).await;
         }
         Raw { status, body: self.accounts.swap_bytes(body) }

@@ -19,6 +19,9 @@ use switchback_sandbox::{
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A local stand-in for AWS.
 #[derive(Parser)]
 #[command(name = "switchback-sandbox", version)]

@@ -11,7 +11,7 @@ mod tools;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::shell::{Failed, cargo, run};
 
@@ -39,7 +39,15 @@ enum Task {
         /// A tenth of the work, to see that it runs
         #[arg(long)]
         quick: bool,
+        /// Only these; all when it is not said
+        only: Option<Bench>,
     },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Bench {
+    /// How long rehearsals take, and how that grows with the number of steps
+    Rehearsal,
 }
 
 fn main() -> ExitCode {
@@ -47,7 +55,7 @@ fn main() -> ExitCode {
         Task::Demo => demo::demo(),
         Task::Test { filter } => test(filter.as_deref()),
         Task::Ci => ci(),
-        Task::Bench { quick } => bench(quick),
+        Task::Bench { quick, only } => bench(quick, only),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -85,13 +93,17 @@ fn ci() -> Result<(), Failed> {
     test(None)
 }
 
-fn bench(quick: bool) -> Result<(), Failed> {
+fn bench(quick: bool, only: Option<Bench>) -> Result<(), Failed> {
     tools::c_compiler()?;
-    run(cargo().args(["build", "--release", "--package", "switchback-cli", "--package", "switchback-bench"]))?;
+    let packages = ["switchback-cli", "switchback-sandbox", "switchback-bench"];
+    run(cargo().args(["build", "--release", "--bins"]).args(packages.iter().flat_map(|p| ["--package", *p])))?;
     let mut bench = cargo();
     bench.args(["run", "--release", "--quiet", "--package", "switchback-bench", "--"]);
     if quick {
         bench.arg("--quick");
+    }
+    if let Some(Bench::Rehearsal) = only {
+        bench.args(["--rehearsal", "runbooks/mistersmith/runbook.yaml"]);
     }
     run(&mut bench)
 }

@@ -20,6 +20,7 @@ mod lifecycle;
 mod moto;
 mod moto_faults;
 mod prefixes;
+mod rehearse;
 mod schema;
 mod secrets;
 mod stopped;
