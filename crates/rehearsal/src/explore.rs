@@ -16,10 +16,12 @@ use switchback_engine::operation::BoxFuture;
 use switchback_engine::registry::Registry;
 use switchback_engine::secrets::Secrets;
 use switchback_model::event::Outcome;
+use switchback_model::facts::ProofKind;
 use switchback_model::plan::Plan;
 use switchback_model::record::RunSecrets;
 use switchback_model::rehearsal::{CaseKind, Check, Count, Finding, Line, Progress, Replayed};
-use switchback_model::{Generation, RunId};
+use switchback_model::status::State as StepState;
+use switchback_model::{ErrorClass, Generation, RunId, StepId};
 use thiserror::Error;
 
 use crate::case::{Base, Blow, Case, Command, Move};
@@ -351,6 +353,27 @@ fn leaves(bench: &Bench, history: &History) -> Vec<String> {
         facts.is_some_and(|facts| !facts.residue.is_empty())
     });
     declares.map(|(_, step)| step.id.as_tag_value()).collect()
+}
+
+/// Whether something is known on weak proof only, which a person must confirm: adopted so; or in doubt, or with a
+/// rollback under way, where what is there may be another's.
+fn is_a_persons(bench: &Bench, history: &History, outcome: &Outcome) -> bool {
+    let proof = |i: usize| {
+        let params = history.params(i, false).ok()?;
+        Some(bench.rehearsed.registry.get(&history.plan().steps[i].op)?.facts_of(&params)?.proof)
+    };
+    let asks = |step: &StepId| {
+        history.index_of(step).is_some_and(|i| {
+            let open = [StepState::CreateStarted, StepState::CreateFailed, StepState::RollbackStarted];
+            open.contains(&history.status(i).state) && proof(i) == Some(ProofKind::ByFind)
+        })
+    };
+    let stuck = match outcome {
+        Outcome::Stuck { steps } => steps.as_slice(),
+        _ => &[],
+    };
+    history.statuses().any(|(_, status)| status.weak)
+        || stuck.iter().any(|(step, error)| error.class == ErrorClass::Foreign && asks(step))
 }
 
 fn does_not_end(when: &str, end: &End) -> Violation {
@@ -833,8 +856,7 @@ async fn judge(bench: &Bench, expected: &Expected, case: &Case, ran: &Ran) -> (V
         End::Outcome(outcome) => outcome,
         End::Refused(_) | End::Broken(_) => return (vec![does_not_end("after this", &ran.end)], false),
     };
-    // What is known on weak proof only is a person's to confirm.
-    let weak = ran.state.history.statuses().any(|(_, s)| s.weak);
+    let weak = is_a_persons(bench, &ran.state.history, outcome);
     let over_it = fault.is_none_or(Fault::passes);
     let stands = || {
         let mut violation = does_not_end("though nothing makes going on impossible,", &ran.end);
