@@ -7,7 +7,10 @@
 //! The crate's parser and evaluator recurse, and take up to a hundred kilobytes of stack a level
 //! in a debug build: sixteen brackets end a thread with two megabytes. A runbook must not be able
 //! to do that, so expressions are limited in size, and run on a stack that is large enough for
-//! all that are let through ([`with_deep_stack`]).
+//! all that are let through ([`with_deep_stack`]). What a short expression can still do, loop in
+//! loops and double texts, is bounded by a budget for each evaluation (`meter`).
+
+mod meter;
 
 use std::cell::Cell;
 use std::fmt;
@@ -24,17 +27,25 @@ const MAX_TOKENS: usize = 512;
 const MAX_OPEN: usize = 32;
 /// A stack that holds twice the worst of what the limits let through (the test says so).
 const STACK: usize = 64 << 20;
+/// How many characters of a reason are shown: names and short values are in it.
+const MAX_REASON: usize = 300;
 
 thread_local! {
     static DEEP: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The standard functions, built once.
-static ENV: LazyLock<Arc<::cel::Env>> = LazyLock::new(|| Arc::new(::cel::Env::stdlib()));
+/// The standard functions and the meter, built once. Without the meter, which cannot be declared
+/// twice, no expression with a loop could be evaluated.
+static ENV: LazyLock<Arc<::cel::Env>> = LazyLock::new(|| {
+    let mut env = ::cel::Env::stdlib();
+    let _ = meter::declare(&mut env);
+    Arc::new(env)
+});
 
 /// A compiled expression.
 pub struct Program {
-    inner: ::cel::Program,
+    inner: ::cel::parser::Expression,
+    variables: Vec<String>,
     text: String,
 }
 
@@ -56,7 +67,8 @@ pub struct CelError {
 
 /// Runs `f` where the stack is large enough for every expression. [`compile`] and [`eval_bool`]
 /// do so by themselves; whoever calls them many thousand times saves a thread for each by
-/// wrapping all of it. Inside of another call it just runs.
+/// wrapping all of it; all evaluations in it then share one budget of work. Inside of another call
+/// it just runs.
 ///
 /// # Errors
 /// When the thread cannot be started, or `f` panicked.
@@ -91,17 +103,20 @@ pub fn compile(text: &str) -> Result<Program, CelError> {
     if open > MAX_OPEN {
         return refused(format!("its brackets nest too deep: at most {MAX_OPEN}"));
     }
-    let compiled = with_deep_stack(|| {
-        ENV.compile(text).map_err(|errors| {
+    let (inner, variables) = with_deep_stack(|| {
+        let compiled = ENV.compile(text).map_err(|errors| {
             let first = errors.errors.into_iter().next();
             let position = first.as_ref().and_then(|e| {
                 let line = usize::try_from(e.pos.0).ok().filter(|n| *n > 0)?;
                 Some((line, usize::try_from(e.pos.1).ok().filter(|n| *n > 0)?))
             });
             CelError { message: first.map_or_else(|| "it does not parse".to_owned(), |e| tidy(&e.msg)), position }
-        })
+        })?;
+        let mut variables: Vec<String> = compiled.references().variables().into_iter().map(str::to_owned).collect();
+        variables.sort_unstable();
+        Ok((meter::metered(compiled.expression().clone()), variables))
     })??;
-    Ok(Program { inner: compiled, text: text.to_owned() })
+    Ok(Program { inner, variables, text: text.to_owned() })
 }
 
 /// The parser's message without what only its author understands.
@@ -143,10 +158,8 @@ impl Program {
     /// The names that the expression mentions and does not bind itself, sorted. Variables of
     /// `all`, `map` and the like are among them; [`eval_bool`] is what decides.
     #[must_use]
-    pub fn variables(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.inner.references().variables().into_iter().map(str::to_owned).collect();
-        names.sort_unstable();
-        names
+    pub fn variables(&self) -> &[String] {
+        &self.variables
     }
 }
 
@@ -175,17 +188,33 @@ impl Vars {
 
 fn add(context: &mut ::cel::Context<'_, '_>, vars: &[(&str, &Value)]) -> Result<(), String> {
     for (name, value) in vars {
-        let value = ::cel::to_value(*value).map_err(|e| e.to_string())?;
+        let value = signed(::cel::to_value(*value).map_err(|e| e.to_string())?);
         context.add_variable_from_value(*name, value);
     }
     Ok(())
+}
+
+/// The crate takes every whole number of JSON from 0 on for an unsigned one, to which it adds no
+/// literal: `inputs.count + 1` would be an error. What fits becomes signed, as literals are.
+fn signed(value: ::cel::Value) -> ::cel::Value {
+    use ::cel::Value;
+    match value {
+        Value::UInt(n) => i64::try_from(n).map_or(Value::UInt(n), Value::Int),
+        Value::List(list) => Value::List(Arc::new(list.iter().cloned().map(signed).collect())),
+        Value::Map(map) => {
+            let fields = map.map.iter().map(|(key, value)| (key.clone(), signed(value.clone())));
+            Value::Map(fields.collect::<std::collections::HashMap<_, _>>().into())
+        }
+        other => other,
+    }
 }
 
 /// Evaluates a condition over `vars`.
 ///
 /// # Errors
 /// What is wrong with it, in words: an unknown variable or field, a comparison of things that
-/// cannot be compared, or a value that is neither true nor false.
+/// cannot be compared, a value that is neither true nor false, or more work than a condition may
+/// make (about a million values looked at).
 pub fn eval_bool(program: &Program, vars: &[(&str, &Value)]) -> Result<bool, String> {
     eval_bool_in(program, &Vars::new(vars)?, &[])
 }
@@ -198,13 +227,34 @@ pub fn eval_bool_in(program: &Program, shared: &Vars, own: &[(&str, &Value)]) ->
     with_deep_stack(|| {
         let mut context = shared.context.new_inner_scope();
         add(&mut context, own)?;
-        match program.inner.execute(&context) {
+        meter::on_budget(|| match ::cel::Value::resolve(&program.inner, &context) {
             Ok(::cel::Value::Bool(b)) => Ok(b),
             Ok(other) => Err(format!("it is {}, neither true nor false", kind(&other))),
-            Err(e) => Err(lower(&e.to_string())),
-        }
+            Err(e) => Err(reason(&e)),
+        })
     })
     .map_err(|e| e.message)?
+}
+
+/// Why an evaluation failed, without the values: they may be large, the crate writes them as Rust
+/// does, and maps in an order that is never the same.
+fn reason(error: &::cel::ExecutionError) -> String {
+    use ::cel::ExecutionError as E;
+    match error {
+        E::UnsupportedBinaryOperator(name, a, b) => format!("`{name}` takes no {} with {}", noun(a), kind(b)),
+        E::ValuesNotComparable(a, b) => format!("{} cannot be compared to {}", kind(a), kind(b)),
+        E::UnsupportedIndex(index, of) => format!("{} cannot be an index of {}", kind(index), kind(of)),
+        E::UnsupportedTargetType { target } => format!("{} cannot stand there", kind(target)),
+        E::NotSupportedAsMethod { method, target } => format!("{} has no `{method}`", kind(target)),
+        E::UnsupportedKeyType(key) => format!("{} cannot be a key", kind(key)),
+        other => cut(&lower(&other.to_string())),
+    }
+}
+
+/// As [`kind`], without the article.
+fn noun(value: &::cel::Value) -> &'static str {
+    let kind = kind(value);
+    kind.strip_prefix("a ").or_else(|| kind.strip_prefix("another ")).unwrap_or(kind)
 }
 
 fn kind(value: &::cel::Value) -> &'static str {
@@ -214,7 +264,16 @@ fn kind(value: &::cel::Value) -> &'static str {
         ::cel::Value::List(_) => "a list",
         ::cel::Value::Map(_) => "a map",
         ::cel::Value::Null => "null",
+        ::cel::Value::Bool(_) => "a boolean",
         _ => "another value",
+    }
+}
+
+/// The beginning of a long message.
+fn cut(message: &str) -> String {
+    match message.char_indices().nth(MAX_REASON) {
+        Some((at, _)) => format!("{}...", message.get(..at).unwrap_or("")),
+        None => message.to_owned(),
     }
 }
 
@@ -230,7 +289,8 @@ mod tests {
     use super::*;
 
     fn eval(text: &str) -> Result<bool, String> {
-        let inputs = json!({"env": "prod", "count": 3, "zones": ["a", "b"], "ratio": 1.5, "none": null});
+        let inputs = json!({"env": "prod", "count": 3, "zones": ["a", "b"], "ratio": 1.5, "none": null,
+            "list": [0, {"n": 5}], "large": u64::MAX});
         eval_bool(&compile(text).map_err(|e| e.to_string())?, &[("inputs", &inputs)])
     }
 
@@ -238,6 +298,7 @@ mod tests {
     fn conditions_over_json() {
         assert_eq!(eval("inputs.env == 'prod' && inputs.count > 2"), Ok(true));
         assert_eq!(eval("inputs.count == 3"), Ok(true));
+        assert_eq!(eval("inputs.count + 1 == 4 && inputs.list[1].n % 2 == 1 && inputs.large > 9"), Ok(true));
         assert_eq!(eval("'c' in inputs.zones || size(inputs.zones) == 0"), Ok(false));
         assert_eq!(eval("inputs.zones.exists(z, z.startsWith('b'))"), Ok(true));
         assert_eq!(eval("has(inputs.missing)"), Ok(false));
@@ -279,6 +340,74 @@ mod tests {
         worst("(".repeat(MAX_OPEN), false);
         worst("!".repeat(MAX_TOKENS), false);
         worst("!".repeat(MAX_TOKENS + 1), false);
+    }
+
+    /// Short expressions that would run for years, or fill the memory.
+    #[test]
+    fn an_evaluation_is_given_up_when_it_takes_too_much() {
+        let many = json!((0..20_000).collect::<Vec<_>>());
+        let ends = |text: &str| {
+            let program = compile(text).unwrap();
+            let refused = eval_bool(&program, &[("many", &many)]);
+            assert!(matches!(&refused, Err(e) if e.starts_with("it takes too much work")), "{text}: {refused:?}");
+        };
+        for open in ["[1,1].all(a,", "[1,1].exists_one(a,", "{1:1,2:1}.all(a,"] {
+            ends(&format!("{}true{}", open.repeat(28), ")".repeat(28)));
+        }
+        // An error in a round is put off, and another alternative makes up for it: still no.
+        ends(&format!("{}missing{} || true", "[1,1].all(a,".repeat(28), ")".repeat(28)));
+        ends(&format!("['x']{} == []", ".map(s,s+s)".repeat(45)));
+        ends(&format!("[['x']]{} == []", ".map(s,s+s)".repeat(45)));
+        ends(&format!("[optional.of('x')]{} == []", ".map(s,[optional.of(s),optional.of(s)])".repeat(20)));
+        ends("many.all(a, many.all(b, a != b || true))");
+        ends("many.all(a, a in many)");
+        ends("many.all(a, many == many)");
+        ends("many.map(a, true ? many : []) == []");
+    }
+
+    #[test]
+    fn many_conditions_share_a_budget() {
+        let program = compile("many.all(a, many.all(b, b >= 0))").unwrap();
+        let many = json!((0..150).collect::<Vec<_>>());
+        let refused =
+            with_deep_stack(|| (0..1000).find_map(|i| Some((i, eval_bool(&program, &[("many", &many)]).err()?))));
+        let (decided, reason) = refused.unwrap().unwrap();
+        assert!(decided >= 5, "{decided}");
+        assert_eq!(reason, "it takes too much work, together with all conditions before it");
+    }
+
+    /// What people write over large values is not.
+    #[test]
+    fn the_budget_is_enough_for_honest_conditions() {
+        let rows: Vec<_> =
+            (0..2000).map(|i| json!({"id": i, "name": format!("row {i}"), "tags": ["a", "b"]})).collect();
+        let vars = json!({"rows": rows, "ids": (0..100).collect::<Vec<_>>(), "text": "x".repeat(1 << 20)});
+        let holds = |text: &str| eval_bool(&compile(text).unwrap(), &[("output", &vars)]);
+        assert_eq!(holds("output.rows.all(r, r.id >= 0 && r.name.startsWith('row') && size(r.tags) == 2)"), Ok(true));
+        assert_eq!(holds("output.rows.filter(r, r.id in output.ids).size() == 100"), Ok(true));
+        assert_eq!(holds("output.rows.exists(r, r.tags.exists(t, t == 'b') && r.id == 1999)"), Ok(true));
+        assert_eq!(holds("output.rows.map(r, r.id).exists_one(i, i == 7) && output.text.size() > 1000"), Ok(true));
+        assert_eq!(holds("optional.of(output.ids).hasValue() && output.ids.map(i, i % 2 == 0, i)[1] == 2"), Ok(true));
+        assert_eq!(holds("output.?missing.orValue(3) == 3 && has(output.rows) && !has(output.nothing)"), Ok(true));
+    }
+
+    #[test]
+    fn a_reason_is_short_whatever_the_values_are() {
+        let vars = json!((0..10_000).map(|i| json!({"k": i})).collect::<Vec<_>>());
+        let reason = |text: &str| eval_bool(&compile(text).unwrap(), &[("many", &vars)]).unwrap_err();
+        assert_eq!(reason("many + 1 == many"), "`add` takes no list with a number");
+        assert_eq!(reason("many[0] + many[1] == many"), "`add` takes no map with a map");
+        assert_eq!(reason("many < 1"), "found no matching overload for '_<_' applied to '(list, int)'");
+        let long = format!("many[0].{}", "x".repeat(1000));
+        assert!(reason(&long).starts_with("no such key: xxx") && reason(&long).chars().count() <= MAX_REASON + 3);
+    }
+
+    #[test]
+    fn maps_have_an_order() {
+        let map = json!((0..50).map(|i| (format!("k{i:02}"), i.into())).collect::<serde_json::Map<_, _>>());
+        let holds = |text: &str| eval_bool(&compile(text).unwrap(), &[("m", &map)]);
+        assert_eq!(holds("m.map(k, k)[0] == 'k00' && m.map(k, m[k])[49] == 49"), Ok(true));
+        assert_eq!(holds("m.filter(k, m[k] > 46) == ['k47', 'k48', 'k49']"), Ok(true));
     }
 
     proptest::proptest! {

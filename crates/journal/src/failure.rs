@@ -31,9 +31,12 @@ pub(crate) fn of_sqlite(path: &Path, error: Error) -> JournalError {
                 _ if is_on_read_only(&path) => JournalError::ReadOnly { path },
                 _ => JournalError::Store { path, source: error.into() },
             },
-            // A table that is missing below the right application id and version.
+            // A table that is missing, or a header that makes no sense, below the right application id
+            // and version.
             ErrorCode::Unknown
-                if message.as_deref().is_some_and(|m| m.starts_with("no such ") || m.contains("malformed")) =>
+                if message.as_deref().is_some_and(|m| {
+                    m.starts_with("no such ") || m.contains("malformed") || m == "unsupported file format"
+                }) =>
             {
                 corrupt(message.clone().unwrap_or_default())
             }

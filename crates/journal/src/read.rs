@@ -55,6 +55,10 @@ impl<'a> Reader<'a> {
         let at: i64 = row.get(1).map_err(failed)?;
         let actor_id: i64 = row.get(2).map_err(failed)?;
         let step = row.get_ref(3).map_err(failed)?.as_str_or_null().map_err(not_a_text)?;
+        if step == Some("") {
+            // It has the hash of a record without a step, and would be read as something else.
+            return Err(self.tampered(seq, "its step has no name"));
+        }
         let generation: i64 = row.get(4).map_err(failed)?;
         let direction = row.get_ref(5).map_err(failed)?.as_str().map_err(not_a_text)?;
         let kind = row.get_ref(6).map_err(failed)?.as_str().map_err(not_a_text)?;
@@ -171,6 +175,15 @@ pub(crate) fn head_of_started(db: &Db, run: &RunRow) -> Result<(i64, Hash), Jour
     head(db, run)?.ok_or_else(|| tampered(db, run, 1, "it is missing"))
 }
 
+/// As [`head_of_started`], where no record is missing at the end that the cache knows of.
+pub(crate) fn whole_head(db: &Db, run: &RunRow) -> Result<(i64, Hash), JournalError> {
+    let head = head_of_started(db, run)?;
+    match crate::heads::folded(db, run)? {
+        Some((seq, _)) if seq > head.0 => Err(tampered(db, run, head.0 + 1, "it is missing")),
+        _ => Ok(head),
+    }
+}
+
 /// The hash of the record `seq`; `None`: there is no such record.
 pub(crate) fn hash_of(db: &Db, run: &RunRow, seq: i64) -> Result<Option<Hash>, JournalError> {
     db.conn
@@ -182,6 +195,18 @@ pub(crate) fn hash_of(db: &Db, run: &RunRow, seq: i64) -> Result<Option<Hash>, J
 /// A record that is not what this process saw there before.
 pub(crate) fn vanished(db: &Db, run: &RunRow, seq: i64) -> JournalError {
     tampered(db, run, seq, "it was there and is gone, or is another one now")
+}
+
+/// Checks the first record, and with it what the run's row says: its hash covers that.
+pub(crate) fn check_start(db: &Db, run: &RunRow) -> Result<(), JournalError> {
+    let failed = |e| db.failed(e);
+    let sql = format!("SELECT {COLUMNS} FROM records WHERE id = ?1");
+    let mut statement = db.conn.prepare_cached(&sql).map_err(failed)?;
+    let mut rows = statement.query([run.id_of(1)]).map_err(failed)?;
+    match rows.next().map_err(failed)? {
+        Some(row) => Reader::after(db, run, 0, genesis(run)).read(row).map(drop),
+        None => Err(tampered(db, run, 1, "it is missing")),
+    }
 }
 
 /// Every record, in order. The caller reads from one transaction.
@@ -204,6 +229,10 @@ pub(crate) fn replay<E: From<JournalError>>(
     if reader.seq == 0 {
         return Err(reader.tampered(1, "it is missing").into());
     }
+    if head_of_started(db, run)?.0 > reader.seq {
+        // Damaged inside, the table gives fewer records in order than it has.
+        return Err(reader.tampered(reader.seq + 1, "it is missing").into());
+    }
     if let Some((seq, hash)) = crate::heads::folded(db, run)? {
         if seq > reader.seq {
             return Err(reader.tampered(reader.seq + 1, "it is missing").into());
@@ -219,7 +248,7 @@ pub(crate) fn replay<E: From<JournalError>>(
 /// transaction.
 pub(crate) fn tail(db: &Db, run: &RunRow, after: Option<Seq>, limit: usize) -> Result<Vec<Record>, JournalError> {
     let failed = |e| db.failed(e);
-    let (newest, _) = head_of_started(db, run)?;
+    let (newest, _) = whole_head(db, run)?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let after = match after {
         Some(seq) => i64::try_from(seq.0).unwrap_or(i64::MAX).min(newest),
@@ -237,6 +266,10 @@ pub(crate) fn tail(db: &Db, run: &RunRow, after: Option<Seq>, limit: usize) -> R
     let mut records = Vec::new();
     while let Some(row) = rows.next().map_err(failed)? {
         records.push(reader.read(row)?);
+    }
+    if reader.seq < newest.min(after.saturating_add(limit)) {
+        // As in `replay`.
+        return Err(reader.tampered(reader.seq + 1, "it is missing"));
     }
     Ok(records)
 }

@@ -304,7 +304,8 @@ impl Store {
 
     fn summary_of(&self, run: &RunRow) -> Result<RunSummary, JournalError> {
         let db = &self.db;
-        let (last, _) = read::head_of_started(db, run)?;
+        read::check_start(db, run)?;
+        let (last, _) = read::whole_head(db, run)?;
         let last_at: i64 = db
             .conn
             .prepare_cached("SELECT at FROM records WHERE id = ?1")
@@ -348,7 +349,31 @@ impl Store {
             .prepare_cached(&format!("SELECT {RUN_COLUMNS} FROM runs WHERE uuid = ?1"))
             .and_then(|mut s| s.query_row([run.to_string()], RunRow::from_row).optional())
             .map_err(|e| self.db.failed(e))?;
-        found.map(|(_, row)| RunRow { uuid: run, ..row }).ok_or(JournalError::NoSuchRun(run))
+        match found {
+            Some((_, row)) => Ok(RunRow { uuid: run, ..row }),
+            // It may have been there, or be there still and not be in the index.
+            None => match self.rows()?.iter().any(|row| row.uuid == run) {
+                true => Err(self.db.corrupt(format!("run {run} is not found where it should be"))),
+                false => Err(JournalError::NoSuchRun(run)),
+            },
+        }
+    }
+
+    /// Runs are numbered from 1 without a gap, so one that was taken out shows: by its number, or
+    /// at the end by its records and the cache.
+    fn no_run_is_missing(&self, rows: &[RunRow]) -> Result<(), JournalError> {
+        let highest: i64 = self
+            .db
+            .conn
+            .prepare_cached(
+                "SELECT max(coalesce((SELECT id >> 36 FROM records ORDER BY id DESC LIMIT 1), 0), \
+                 coalesce((SELECT max(run) FROM folded), 0))",
+            )
+            .and_then(|mut s| s.query_row([], |row| row.get(0)))
+            .map_err(|e| self.db.failed(e))?;
+        let gone = rows.iter().zip(1..).find_map(|(row, number)| (row.id != number).then_some(number));
+        let gone = gone.or_else(|| (1..).nth(rows.len()).filter(|next| *next <= highest));
+        gone.map_or(Ok(()), |number| Err(self.db.corrupt(format!("run number {number} was taken out"))))
     }
 
     fn rows(&self) -> Result<Vec<RunRow>, JournalError> {
@@ -361,7 +386,8 @@ impl Store {
             let uuid = uuid.parse().map_err(|_| self.db.corrupt(format!("a run has the id {uuid:?}")))?;
             Ok(RunRow { uuid, ..row })
         })
-        .collect()
+        .collect::<Result<Vec<_>, JournalError>>()
+        .and_then(|rows| self.no_run_is_missing(&rows).map(|()| rows))
     }
 }
 

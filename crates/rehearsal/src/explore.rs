@@ -5,6 +5,7 @@
 //! a crash point, every call gets every fault. What comes of these is followed until it is between two steps in a
 //! state that is known, or at its end; and is filmed as well, for the second crash.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -120,6 +121,8 @@ struct Item {
     blow: Option<(usize, Blow)>,
     /// One step of the uninterrupted run: its calls get the faults.
     faults: bool,
+    /// How many crashes may still come, one after the other.
+    left: usize,
     /// Not followed beyond a known state.
     merge: bool,
 }
@@ -132,7 +135,7 @@ struct BaseRun {
     expected: Expected,
 }
 
-/// Directions from which a state was followed: forward is `false`. With the fewest crashes before it.
+/// States that were followed, in which direction (back: `true`), and with how many crashes to come.
 type KnownStates = HashMap<(Key, bool), usize>;
 
 #[derive(Default)]
@@ -212,7 +215,8 @@ pub fn rehearse(subject: &Subject, config: &Config, tell: &Tell) -> Result<Summa
         let took = begun.elapsed();
         return Ok(Summary { cases: counts, states: 0, processes, calls: 0, findings, took });
     };
-    let known: KnownStates = base.states.iter().map(|(state, key)| ((*key, state.history.is_unwinding()), 0)).collect();
+    let known: KnownStates =
+        base.states.iter().map(|(state, key)| ((*key, state.history.is_unwinding()), config.crashes)).collect();
     let shared = Arc::new(Shared {
         config: config.clone(),
         rehearsed,
@@ -424,34 +428,39 @@ impl BaseRun {
 impl Shared {
     /// The first items: every step of the uninterrupted run, the parallel runs, the other orders.
     fn seed(&self) {
-        let push = |base: usize, command: Command, kind: CaseKind, faults: bool, merge: bool| {
+        let push = |base: usize, command: Command, kind: CaseKind, faults: bool, left: usize| {
             let (start, _) = &self.base.states[base];
             let case = Case::from(Base::State(base)).then(Move::Run(command));
-            self.push(Item { case, kind, start: start.clone(), command, blow: None, faults, merge });
+            let (start, merge) = (start.clone(), kind != CaseKind::Uninterrupted);
+            self.push(Item { case, kind, start, command, blow: None, faults, left, merge });
         };
+        let most = self.config.crashes;
         for (n, (state, _)) in self.base.states.iter().enumerate() {
             let first_time = state.history.statuses().all(|(_, s)| s.generation == Generation::FIRST);
+            // The second generation goes the same ways: one crash shows whether it is told from the first.
+            let left = if first_time { most } else { most.min(1) };
             let (forward, back) = ways(&state.history);
             if n == 0 {
-                push(n, Command::Apply, CaseKind::CrashResume, true, true);
+                push(n, Command::Apply, CaseKind::CrashResume, true, left);
             } else if forward {
-                push(n, Command::Resume, CaseKind::CrashResume, first_time, true);
+                push(n, Command::Resume, CaseKind::CrashResume, first_time, left);
             }
             if back {
                 let unwinding = state.history.is_unwinding();
-                push(n, Command::Unwind, CaseKind::CrashUnwind, first_time && unwinding, true);
+                push(n, Command::Unwind, CaseKind::CrashUnwind, first_time && unwinding, left);
             }
         }
-        push(0, Command::ApplyWide, CaseKind::Uninterrupted, false, false);
-        push(self.base.completed, Command::UnwindWide, CaseKind::Uninterrupted, false, false);
+        // With several steps in flight.
+        push(0, Command::ApplyWide, CaseKind::Uninterrupted, false, most.min(1));
+        push(self.base.completed, Command::UnwindWide, CaseKind::Uninterrupted, false, most.min(1));
         for step in 1..self.rehearsed.plan.steps.len() {
-            push(self.base.completed, Command::UnwindTo(step), CaseKind::Uninterrupted, false, true);
+            push(self.base.completed, Command::UnwindTo(step), CaseKind::Uninterrupted, false, 0);
         }
         for order in 0..orders(&self.rehearsed.plan).len() {
             let case = Case::from(Base::Order(order)).then(Move::Run(Command::Apply));
             let start = self.base.states[0].0.clone();
             let (kind, command) = (CaseKind::Order, Command::Apply);
-            self.push(Item { case, kind, start, command, blow: None, faults: false, merge: false });
+            self.push(Item { case, kind, start, command, blow: None, faults: false, left: 0, merge: false });
         }
     }
 
@@ -520,14 +529,13 @@ impl Shared {
         }
     }
 
-    fn known(&self, crashes: usize) -> crate::process::Known<'static> {
+    fn known(&self, left: usize) -> crate::process::Known<'static> {
         let known = self.known.clone();
-        Arc::new(move |key, back| is_known(&mut lock(&known), key, back, crashes))
+        Arc::new(move |key, back| is_known(&mut lock(&known), key, back, left))
     }
 
     async fn handle(&self, bench: &Bench, item: Item) {
-        let Item { case, kind, start, command, blow, faults, merge } = item;
-        let crashes = case.crashes();
+        let Item { case, kind, start, command, blow, faults, left, merge } = item;
         let start = match case.base {
             Base::Order(n) => match in_order(&self.rehearsed.plan, &start, n) {
                 Some(start) => Arc::new(start),
@@ -535,8 +543,7 @@ impl Shared {
             },
             Base::State(_) => start,
         };
-        let how =
-            How { blow, film: crashes < self.config.crashes, known: merge.then(|| self.known(crashes)), dies: None };
+        let how = How { blow, film: left > 0, known: merge.then(|| self.known(left)), dies: None };
         let ran = bench.run(&start, command, how).await;
         self.processes.fetch_add(1, Ordering::Relaxed);
         self.calls.fetch_add(ran.calls.len() as u64, Ordering::Relaxed);
@@ -544,13 +551,13 @@ impl Shared {
         lock(&self.counts).entry(kind).or_default().run += 1;
         let mut bad = ran.violations.clone();
         bad.extend(chain(self.rehearsed.run, &ran.state.records, start.records.len()));
-        bad.extend(self.judge(bench, &case, kind, &ran).await);
+        bad.extend(self.judge(bench, &case, kind, left, &ran).await);
         self.found(&case, kind, &bad, &ran);
         if kind == CaseKind::Order {
             self.order_back(&case, &ran);
             return;
         }
-        self.crash_points(&case, kind, &ran);
+        self.crash_points(&case, kind, left, &ran);
         if faults {
             self.faults(bench, &case, &start, command, &ran);
         }
@@ -572,7 +579,7 @@ impl Shared {
     }
 
     /// What the end of a process says; where it stands still, a person goes on.
-    async fn judge(&self, bench: &Bench, case: &Case, kind: CaseKind, ran: &Ran) -> Vec<Violation> {
+    async fn judge(&self, bench: &Bench, case: &Case, kind: CaseKind, left: usize, ran: &Ran) -> Vec<Violation> {
         let (mut bad, goes_on) = judge(bench, &self.base.expected, case, ran).await;
         if goes_on && bad.is_empty() {
             let persons = case.moves.iter().filter(|m| matches!(m, Move::Person)).count();
@@ -582,7 +589,7 @@ impl Shared {
                 return vec![violation];
             }
             match bench.person(&ran.state).await {
-                Ok(state) => self.go_on(bench, case, kind, state),
+                Ok(state) => self.go_on(bench, case, kind, left, state),
                 Err(message) => bad.push(Violation { check: Check::Advice, step: None, message }),
             }
         }
@@ -590,17 +597,16 @@ impl Shared {
     }
 
     /// After a person: forward and back, where the run can.
-    fn go_on(&self, bench: &Bench, case: &Case, kind: CaseKind, state: State) {
+    fn go_on(&self, bench: &Bench, case: &Case, kind: CaseKind, left: usize, state: State) {
         let case = case.then(Move::Person);
         let Some(look) = bench.world.look() else { return };
         let key = crate::state::key(&state.history, &look, &crate::state::of_world(&look));
-        self.follow(&case, kind, &key, Arc::new(state));
+        self.follow(&case, kind, left, &key, Arc::new(state));
     }
 
     /// Both ways from a state, unless they are known.
-    fn follow(&self, case: &Case, kind: CaseKind, key: &Key, state: Arc<State>) {
+    fn follow(&self, case: &Case, kind: CaseKind, left: usize, key: &Key, state: Arc<State>) {
         let (forward, back) = ways(&state.history);
-        let crashes = case.crashes();
         for (possible, command) in [(forward, Command::Resume), (back, Command::Unwind)] {
             if !possible {
                 continue;
@@ -611,11 +617,11 @@ impl Shared {
                 (kind, _) => kind,
             };
             let next = case.then(Move::Run(command));
-            if is_known(&mut lock(&self.known), *key, command == Command::Unwind, crashes) {
+            if is_known(&mut lock(&self.known), *key, command == Command::Unwind, left) {
                 self.merge(kind, 1);
             } else if self.chosen(&next, kind) {
                 let (start, blow) = (state.clone(), None);
-                self.push(Item { case: next, kind, start, command, blow, faults: false, merge: true });
+                self.push(Item { case: next, kind, start, command, blow, faults: false, left, merge: true });
             }
         }
     }
@@ -626,18 +632,15 @@ impl Shared {
     }
 
     /// A crash after every commit and call.
-    fn crash_points(&self, case: &Case, kind: CaseKind, ran: &Ran) {
-        let crashes = case.crashes();
-        if crashes >= self.config.crashes {
-            return;
-        }
-        let kind = match (crashes, kind) {
+    fn crash_points(&self, case: &Case, kind: CaseKind, left: usize, ran: &Ran) {
+        let Some(left) = left.checked_sub(1) else { return };
+        let kind = match (case.crashes(), kind) {
             (0, CaseKind::Fault) | (1.., _) => CaseKind::SecondCrash,
             (0, _) => CaseKind::CrashResume,
         };
         for frame in &ran.frames {
             let next = case.then(Move::Blow(frame.event, frame.blow));
-            self.follow(&next, kind, &frame.key, Arc::new(frame.state.clone()));
+            self.follow(&next, kind, left, &frame.key, Arc::new(frame.state.clone()));
         }
         // A read changes nothing: a crash after it is the crash before it, in both directions.
         self.merge(kind, ran.unchanged * 2);
@@ -653,8 +656,9 @@ impl Shared {
                 let blow = (made.event, Blow::Fault(fault));
                 let case = case.then(Move::Blow(blow.0, blow.1));
                 if self.chosen(&case, CaseKind::Fault) {
+                    let left = self.config.crashes.saturating_sub(1);
                     let (kind, start) = (CaseKind::Fault, start.clone());
-                    self.push(Item { case, kind, start, command, blow: Some(blow), faults: false, merge: true });
+                    self.push(Item { case, kind, start, command, blow: Some(blow), faults: false, left, merge: true });
                 }
             }
         }
@@ -666,22 +670,23 @@ impl Shared {
             let (case, command) = (case.then(Move::Run(Command::Unwind)), Command::Unwind);
             let start = Arc::new(ran.state.clone());
             // The plan of the state is the one that it was made with.
-            let item = Item { case, kind: CaseKind::Order, start, command, blow: None, faults: false, merge: false };
+            let item =
+                Item { case, kind: CaseKind::Order, start, command, blow: None, faults: false, left: 0, merge: false };
             self.push(item);
         }
     }
 }
 
-/// Whether a state was followed in that direction with as few crashes before it; notes it when it was not.
-fn is_known(known: &mut KnownStates, key: Key, back: bool, crashes: usize) -> bool {
-    match known.get_mut(&(key, back)) {
-        Some(fewest) if *fewest <= crashes => true,
-        Some(fewest) => {
-            *fewest = crashes;
+/// Whether a state was followed in that direction with as many crashes to come; notes it when it was not.
+fn is_known(known: &mut KnownStates, key: Key, back: bool, left: usize) -> bool {
+    match known.entry((key, back)) {
+        Entry::Occupied(most) if *most.get() >= left => true,
+        Entry::Occupied(mut most) => {
+            most.insert(left);
             false
         }
-        None => {
-            known.insert((key, back), crashes);
+        Entry::Vacant(vacant) => {
+            vacant.insert(left);
             false
         }
     }

@@ -372,13 +372,13 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    fn environment(&self) -> Environment {
+    fn environment(&self, begins: bool) -> Environment {
         Environment {
             registry: self.rehearsed.registry.clone(),
             clock: Arc::new(FixedClock),
             contexts: self.world.contexts(),
             secrets: self.rehearsed.secrets.clone(),
-            providers: self.world.providers(),
+            providers: self.world.providers(begins),
             tag_prefix: "switchback".into(),
         }
     }
@@ -394,7 +394,7 @@ impl Bench {
         Ok(Setup {
             journal,
             history,
-            env: self.environment(),
+            env: self.environment(name == "apply"),
             options: Options {
                 max_parallel,
                 seed: self.rehearsed.seed,
@@ -590,7 +590,7 @@ pub async fn populate(
             clock: Arc::new(FixedClock),
             contexts: world.contexts(),
             secrets: secrets.1,
-            providers: world.providers(),
+            providers: world.providers(true),
             tag_prefix: "switchback".into(),
         },
         options: Options { max_parallel: Some(1), ..Options::default() },

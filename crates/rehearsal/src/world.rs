@@ -234,8 +234,8 @@ pub struct Look {
 pub trait World: Send + Sync {
     /// What operations find in their context.
     fn contexts(&self) -> Contexts;
-    /// The targets.
-    fn providers(&self) -> Vec<Arc<dyn Provider>>;
+    /// The targets; for a run that begins they look at more.
+    fn providers(&self, begins: bool) -> Vec<Arc<dyn Provider>>;
     /// From now on this one sees the calls; none: nobody.
     fn tap(&self, tap: Option<Arc<dyn Tap>>);
     /// All of it, as it is now; cheap when nothing has changed. `None` while a call is being answered.

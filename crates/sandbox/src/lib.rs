@@ -12,6 +12,8 @@
 //! - the *faults* lose, delay and spoil calls by plan;
 //! - the *server* is what the `switchback-sandbox` binary runs, on loopback.
 //!
+//! The faults stand in front of any other HTTP endpoint as well: see [`Proxy`].
+//!
 //! The binary that touches production does not link this crate: it talks to a sandbox as it talks to AWS.
 
 mod calls;
@@ -25,6 +27,7 @@ mod meddle;
 mod notes;
 mod picture;
 mod place;
+mod proxy;
 mod query;
 mod refusal;
 pub mod rehearse;
@@ -42,8 +45,9 @@ pub use self::clock::{Clock, Moment};
 pub use self::endpoint::{Cut, Endpoint, Request, Response};
 pub use self::faults::{Effect, Fault, Faults, Meddling, Plan, When};
 pub use self::meddle::Meddled;
+pub use self::proxy::{Proxy, ProxyError, read_plan};
 pub use self::report::{Resource, World};
 pub use self::sandbox::{Builder, Sandbox, Snapshot};
-pub use self::server::{bind, serve};
+pub use self::server::{bind, serve, serve_proxy};
 pub use self::settings::{DEFAULT_ACCOUNT, DEFAULT_REGION, Quotas};
 pub use self::state::{Info, StateError, StateFolder};

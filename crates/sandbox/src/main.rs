@@ -13,8 +13,10 @@ use clap::{Args, Parser, Subcommand};
 use switchback_model::rehearsal::Line;
 use switchback_rehearsal::case::Case;
 use switchback_sandbox::rehearse::{self, Request};
-use switchback_sandbox::{DEFAULT_ACCOUNT, DEFAULT_REGION, Info, Sandbox, StateFolder, bind, serve};
-use tokio::signal::unix::{SignalKind, signal};
+use switchback_sandbox::{
+    DEFAULT_ACCOUNT, DEFAULT_REGION, Info, Proxy, Sandbox, StateFolder, bind, read_plan, serve, serve_proxy,
+};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// A local stand-in for AWS.
@@ -29,6 +31,11 @@ struct Cli {
 enum Command {
     /// Run until SIGTERM or SIGINT
     Serve(Serve),
+    /// Put faults in front of another HTTP endpoint, until SIGTERM or SIGINT
+    ///
+    /// Admin routes as those of the sandbox, under `/_switchback/`: `health`, `faults`, `calls`, `clock`, `reset`. The
+    /// faults `lag`, `stuck` and `meddle` need the rules of the sandbox and are refused here.
+    Faults(FaultsBefore),
     /// Rehearse the plan on stdin; prints JSON lines
     Rehearse(Rehearse),
 }
@@ -77,6 +84,22 @@ struct Serve {
     quiet_ms: u64,
 }
 
+#[derive(Args)]
+struct FaultsBefore {
+    /// Where calls go: `http://HOST:PORT`
+    #[arg(long, value_name = "URL")]
+    target: String,
+    /// Port on 127.0.0.1; 0 takes any that is free
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    port: u16,
+    /// Plan of faults, in JSON, as the admin route `faults` takes it; none until one is set there
+    #[arg(long, value_name = "FILE")]
+    plan: Option<PathBuf>,
+    /// Seed for the faults of the plan that have a chance, instead of the plan's own
+    #[arg(long, value_name = "N", requires = "plan")]
+    seed: Option<u64>,
+}
+
 fn account(text: &str) -> Result<String, String> {
     if text.len() == 12 && text.bytes().all(|digit| digit.is_ascii_digit()) {
         Ok(text.to_owned())
@@ -95,12 +118,8 @@ fn main() -> ExitCode {
         .log_internal_errors(false)
         .init();
     let outcome = match command {
-        Command::Serve(arguments) => tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .map_err(Into::into)
-            .and_then(|runtime| runtime.block_on(run(arguments))),
+        Command::Serve(arguments) => block_on(run(arguments)),
+        Command::Faults(arguments) => block_on(run_faults(arguments)),
         Command::Rehearse(arguments) => rehearse(&arguments),
     };
     match outcome {
@@ -116,6 +135,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn block_on(
+    work: impl Future<Output = Result<(), Box<dyn std::error::Error>>>,
+) -> Result<(), Box<dyn std::error::Error>> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(work)
 }
 
 /// Reads the plan, rehearses, and says on stdout what comes of it, one JSON object a line.
@@ -145,12 +170,7 @@ fn available() -> usize {
 
 async fn run(arguments: Serve) -> Result<(), Box<dyn std::error::Error>> {
     let state = StateFolder::lock(&arguments.state)?;
-    // Before the endpoint is known to anybody, so that no signal is missed.
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    // A sandbox outlives the terminal that it was started from.
-    let _hangup = signal(SignalKind::hangup())?;
-
+    let stop = Stop::new()?;
     let listener = bind(arguments.port).await?;
     let endpoint = format!("http://{}", listener.local_addr()?);
     let sandbox = Sandbox::builder()
@@ -174,15 +194,48 @@ async fn run(arguments: Serve) -> Result<(), Box<dyn std::error::Error>> {
     tracing::info!(%endpoint, state = %arguments.state.display(), "listening");
     let _ = writeln!(std::io::stdout(), "{endpoint}");
 
-    serve(sandbox, listener, async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
-    .await;
+    serve(sandbox, listener, stop.came()).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+async fn run_faults(arguments: FaultsBefore) -> Result<(), Box<dyn std::error::Error>> {
+    let stop = Stop::new()?;
+    let proxy = Proxy::new(&arguments.target)?;
+    if let Some(path) = &arguments.plan {
+        let mut plan = read_plan(path)?;
+        plan.seed = arguments.seed.unwrap_or(plan.seed);
+        proxy.set(plan)?;
+    }
+    let listener = bind(arguments.port).await?;
+    let endpoint = format!("http://{}", listener.local_addr()?);
+    tracing::info!(%endpoint, target = proxy.target(), "listening");
+    let _ = writeln!(std::io::stdout(), "{endpoint}");
+    serve_proxy(proxy, listener, stop.came()).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The signals that end it. Made before the endpoint is known to anybody, so that none is missed.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+    /// It outlives the terminal that it was started from.
+    _hangup: Signal,
+}
+
+impl Stop {
+    fn new() -> std::io::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())?, _hangup: signal(SignalKind::hangup())? })
+    }
+
+    async fn came(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "for people: nothing decides on it")]

@@ -27,7 +27,7 @@ pub use self::cloud::Cloud;
 /// The quiet period of the rehearsed world: the one of AWS.
 const QUIET: Duration = switchback_aws::QUIET;
 /// How long what is made is pending.
-const SETTLE: Duration = Duration::from_secs(2);
+const SETTLE: Duration = Duration::from_millis(200);
 
 /// The run that is rehearsed. Its marks are ours; those of any other run are not.
 #[must_use]

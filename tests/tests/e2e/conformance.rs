@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use switchback_sandbox::Meddling;
 use switchback_testing::conformance::conform;
+use switchback_testing::rig::Command;
 
 use crate::in_process::{Cloud, on_paused_time, planned, registry, rig};
 
@@ -237,12 +239,16 @@ const CASES: &[(&str, &[&str], &str)] = &[
     ),
 ];
 
-fn conforms(kind: &str) {
+fn runbook(kind: &str) -> String {
     let (_, before, step) = CASES.iter().find(|(k, ..)| *k == kind).expect("a case");
-    let runbook = format!(
+    format!(
         "runbook: conformance\nversion: 1\ntarget:\n  aws: {{ region: us-east-1, account: \"${{inputs.account}}\" }}\ninputs:\n  account: {{ type: string }}\n  password: {{ type: secret }}\nphases:\n  - name: only\n    steps:{}{step}\n",
         before.concat()
-    );
+    )
+}
+
+fn conforms(kind: &str) {
+    let runbook = runbook(kind);
     on_paused_time(async {
         let cloud = Cloud::new().await;
         let done = conform(rig(planned(&runbook), cloud.clone()), cloud).await;
@@ -256,6 +262,27 @@ fn every_operation_has_a_case() {
     let kinds: BTreeSet<&str> = registry.iter().map(|op| op.kind()).collect();
     let cases: BTreeSet<&str> = CASES.iter().map(|(k, ..)| *k).collect();
     assert_eq!(kinds, cases);
+}
+
+/// What an operation makes, the sandbox's other principals can delete: a new kind wants a row in its table.
+#[test]
+fn somebody_else_can_delete_what_an_operation_makes() {
+    for (kind, ..) in CASES {
+        on_paused_time(async {
+            let cloud = Cloud::new().await;
+            rig(planned(&runbook(kind)), cloud.clone()).execute(&Command::Apply, None).await;
+            let world = cloud.sandbox.world().await;
+            let made = world.resources.iter().filter(|r| r.tags.keys().any(|key| key == "switchback:run"));
+            let made: Vec<_> = made.chain(world.of_kind("kms-alias").filter(|alias| !alias.default)).collect();
+            assert!(!made.is_empty(), "{kind}: {world:?}");
+            let start = cloud.sandbox.snapshot().await;
+            for r in made {
+                cloud.sandbox.restore(&start).await;
+                let meddled = cloud.sandbox.meddle(&r.id, Meddling::Delete).await;
+                assert!(meddled.is_some(), "{kind}: no row for {}", r.kind);
+            }
+        });
+    }
 }
 
 /// A test for each, so that they run at the same time.

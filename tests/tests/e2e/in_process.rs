@@ -43,12 +43,7 @@ impl Cloud {
         let sandbox = Sandbox::builder().account(ACCOUNT).region("us-east-1").settle(Duration::from_secs(2)).build();
         let config = AwsConfig::in_process("us-east-1", sandbox.http_client()).with_quiet(QUIET);
         let context = AwsContext::new(config).await;
-        let given = |name: &str| {
-            let given = Given { value: SecretString::from(PASSWORD), source: "a test".to_owned(), version: None };
-            (name.to_owned(), given)
-        };
-        let given = [given("password"), given("db_password")].into();
-        let (recorded, secrets) = Secrets::begin([7; 16], given).expect("fingerprints");
+        let (recorded, secrets) = secrets();
         Arc::new(Self { sandbox, context, recorded, secrets })
     }
 
@@ -134,6 +129,16 @@ impl Target for Cloud {
     fn clear(&self) {
         self.sandbox.faults().clear();
     }
+}
+
+/// The secrets that the runbooks ask for: what is recorded of them, and their values.
+pub fn secrets() -> (RunSecrets, Secrets) {
+    let given = |name: &str| {
+        let given = Given { value: SecretString::from(PASSWORD), source: "a test".to_owned(), version: None };
+        (name.to_owned(), given)
+    };
+    let given = [given("password"), given("db_password")].into();
+    Secrets::begin([7; 16], given).expect("fingerprints")
 }
 
 /// Every operation of this binary.

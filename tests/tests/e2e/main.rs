@@ -18,6 +18,7 @@ mod journal_damage;
 mod kills;
 mod lifecycle;
 mod moto;
+mod moto_faults;
 mod prefixes;
 mod schema;
 mod secrets;

@@ -10,6 +10,7 @@ use switchback_model::plan::{
 };
 
 use super::arg::{Arg, ArgKind};
+use super::budget;
 use super::catalog::Catalog;
 use super::check::check_params;
 use super::expand::{self, Each, Entry, Instance, Instances, Steps};
@@ -87,6 +88,10 @@ impl<'a, 'r> Builder<'a, 'r> {
         let mut needs: Vec<Vec<(u32, Span)>> = Vec::with_capacity(steps.list.len());
         let mut planned = Vec::with_capacity(steps.list.len());
         for instance in &steps.list {
+            if inputs.budget.is_spent() {
+                // There will be no plan.
+                break;
+            }
             let Some((entry, settings)) = steps.entries.get(instance.entry).zip(settings.get(instance.entry)) else {
                 continue;
             };
@@ -95,7 +100,9 @@ impl<'a, 'r> Builder<'a, 'r> {
             planned.push(step);
             needs.push(found);
         }
-        self.cycles(&steps, &needs);
+        if !inputs.budget.is_spent() {
+            self.cycles(&steps, &needs);
+        }
         let plan = Plan {
             format: PLAN_FORMAT_VERSION,
             runbook: runbook.name.value.clone(),
@@ -261,6 +268,8 @@ impl<'a, 'r> Builder<'a, 'r> {
         Settings {
             on_failure: self.on_failure(entry.spec.on_failure.as_ref(), steps, Some(index)),
             verify: entry.spec.verify.iter().map(|v| v.value.value.clone()).collect(),
+            cost: entry.spec.verify.iter().map(|v| budget::of_text(&v.value.value)).sum::<usize>()
+                + entry.spec.needs.len(),
         }
     }
 
@@ -329,6 +338,8 @@ impl<'a, 'r> Builder<'a, 'r> {
         let each = instance.each.as_ref();
         let provider = self.provider(spec, inputs, each);
         let mut scope = Scope::in_step(inputs, each, steps, entry.phase, &self.phases, &mut self.errors);
+        // Every element has these anew.
+        scope.charge(settings.cost, spec.id.span);
         let args = scope.resolve(spec.with.as_ref().unwrap_or(&empty));
         for need in &spec.needs {
             scope.need(need);
@@ -435,6 +446,8 @@ fn used(steps: &[PlanStep], mut declared: BTreeMap<&str, SecretInput>) -> BTreeM
 struct Settings {
     on_failure: Option<OnFailure>,
     verify: Vec<String>,
+    /// What they take from the budget, once an element.
+    cost: usize,
 }
 
 /// `a -> b -> a`; long ones are cut in the middle.

@@ -36,6 +36,11 @@ struct Checker<'a> {
     output_of_kind: &'a dyn Fn(&str) -> Option<String>,
 }
 
+/// Whether all of it comes from elsewhere: then what is written here gives nothing away.
+fn refers(arg: &Arg<'_>) -> bool {
+    matches!(arg.kind, ArgKind::Value(_, Some(_)) | ArgKind::Ref(_) | ArgKind::Secret(_))
+}
+
 /// Why an output does not fit.
 enum Misfit {
     Id { want: String, got: Option<String> },
@@ -58,8 +63,7 @@ impl Checker<'_> {
             _ if self.shapes.is_secret(want) => {
                 let wanted = self.secret_wanted(arg.span, path);
                 // A reference gives nothing away; what is written out may be the secret itself.
-                let refers = matches!(arg.kind, ArgKind::Value(_, Some(_)) | ArgKind::Ref(_));
-                out.push(if refers { wanted } else { wanted.hiding() });
+                out.push(if refers(arg) { wanted } else { wanted.hiding(arg.span) });
                 return;
             }
             ArgKind::Ref(reference) => {
@@ -163,16 +167,18 @@ impl Checker<'_> {
                             let subject = self.subject(path);
                             let help = did_you_mean(&key.value, known.clone(), || match names.is_empty() {
                                 true => format!("{subject} takes no parameters"),
-                                false => format!("{subject} takes {}", listed(known)),
+                                false => format!("{subject} takes {}", listed(known.clone())),
                             });
-                            out.push(
-                                Diagnostic::new(
-                                    "plan::unknown_param",
-                                    format!("{subject} has no parameter `{}`", key.value),
-                                )
-                                .at(key.span, "this parameter is not known")
-                                .help(help),
-                            );
+                            let unknown = Diagnostic::new(
+                                "plan::unknown_param",
+                                format!("{subject} has no parameter `{}`", key.value),
+                            )
+                            .at(key.span, "this parameter is not known")
+                            .help(help);
+                            // A misspelt `password` holds one all the same.
+                            let meant = closest(&key.value, known).and_then(|name| facet.fields.get(name));
+                            let secret = meant.is_some_and(|field| self.shapes.is_secret(*field)) && !refers(value);
+                            out.push(if secret { unknown.hiding(value.span) } else { unknown });
                         }
                     }
                 }

@@ -7,6 +7,7 @@ use std::ops::Range;
 use regex::Regex;
 use serde_json::Value;
 
+use super::budget::Budget;
 use super::shape::Types;
 use crate::runbook::{
     Diagnostic, Diagnostics, InputSpec, InputType, Node, Runbook, Source, did_you_mean, listed, parse_tree,
@@ -17,6 +18,8 @@ use crate::runbook::{
 pub(crate) struct Inputs {
     values: BTreeMap<String, Option<Value>>,
     secrets: BTreeSet<String>,
+    /// Here because whoever resolves anything has the inputs.
+    pub(crate) budget: Budget,
 }
 
 impl Inputs {
@@ -116,7 +119,7 @@ fn secret(spec: &InputSpec, given: bool, errors: &mut Diagnostics) {
             Diagnostic::new("input::secret_default", format!("the secret `{name}` has a default"))
                 .at(default.span, "whoever reads the runbook can read this")
                 .help("remove it, and change what it stands for; `from:` says where a secret comes from")
-                .hiding(),
+                .hiding(default.span),
         );
     }
     if let Some(pattern) = &spec.pattern {

@@ -8,7 +8,8 @@
 //! depends on something that is wrong already is passed over in silence. A file whose form is
 //! wrong is not planned, since with a step missing everything that refers to it would be wrong.
 //!
-//! Everything here takes time that is linear in the size of the file and of the plan.
+//! Everything here takes time that is linear in the size of the file and of the plan, and the plan
+//! has a largest size (`budget`).
 //!
 //! - `inputs`: what was given, what is the default, what is missing.
 //! - `catalog`, `shape`: the operations' schemas, in a form that is quick to check against.
@@ -19,6 +20,7 @@
 //! - `load`: a plan that comes from a file. `schema`: the JSON Schema of a runbook.
 
 mod arg;
+mod budget;
 mod build;
 mod catalog;
 mod check;

@@ -8,6 +8,7 @@ use switchback_model::ids::StepId;
 use switchback_model::plan::OutputRef;
 
 use super::arg::{Arg, ArgKind, OutRef, Piece};
+use super::budget::{self, MAX_VALUES};
 use super::expand::{Each, Steps};
 use super::inputs::Inputs;
 use super::target::{Target, Use};
@@ -81,6 +82,23 @@ impl<'s, 'a, 'r> Scope<'s, 'a, 'r> {
         if self.errors.is_full() { String::new() } else { did_you_mean(given, names, otherwise) }
     }
 
+    /// Takes what something at `span` adds to the plan from what a plan may have; `false`: it may not.
+    pub(crate) fn charge(&mut self, cost: usize, span: Span) -> bool {
+        let budget = &self.inputs.budget;
+        if budget.is_spent() {
+            return false;
+        }
+        budget.take(cost);
+        if budget.is_spent() {
+            self.errors.push(
+                Diagnostic::new("plan::too_large", "the plan becomes too large")
+                    .at(span, "with this, at the latest")
+                    .help(format!("a plan holds {MAX_VALUES} values; repeat less with references and `for_each`")),
+            );
+        }
+        !budget.is_spent()
+    }
+
     fn which_inputs(&self) -> String {
         match self.inputs.names().next() {
             Some(_) => format!("the inputs are {}", listed(self.inputs.names())),
@@ -102,11 +120,13 @@ impl<'s, 'a, 'r> Scope<'s, 'a, 'r> {
     pub(crate) fn resolve(&mut self, node: &Node) -> Arg<'r> {
         let span = node.span;
         let kind = match &node.value {
+            _ if self.inputs.budget.is_spent() => ArgKind::Broken,
             NodeValue::Text(text) => return self.text(text, span),
             NodeValue::List(items) => ArgKind::List(items.iter().map(|n| self.resolve(n)).collect()),
             NodeValue::Map(entries) => {
                 ArgKind::Map(entries.iter().map(|e| (self.key(&e.key), self.resolve(&e.value))).collect())
             }
+            _ if !self.charge(1, span) => ArgKind::Broken,
             _ => ArgKind::Value(node.to_json(), None),
         };
         Arg { span, kind }
@@ -114,6 +134,7 @@ impl<'s, 'a, 'r> Scope<'s, 'a, 'r> {
 
     /// Keys are texts as they are; `$${` stands for `${` as everywhere.
     fn key(&mut self, key: &Spanned<String>) -> Spanned<String> {
+        self.charge(budget::of_text(&key.value), key.span);
         if !key.value.contains("${") {
             return key.clone();
         }
@@ -133,6 +154,9 @@ impl<'s, 'a, 'r> Scope<'s, 'a, 'r> {
 
     /// A text with its references resolved.
     pub(crate) fn text(&mut self, text: &Text, whole: Span) -> Arg<'r> {
+        if !self.charge(budget::of_text(&text.value), whole) {
+            return Arg::broken(whole);
+        }
         if !text.value.contains("${") {
             return Arg { span: whole, kind: ArgKind::Value(Value::String(text.value.clone()), None) };
         }
@@ -333,6 +357,9 @@ impl<'s, 'a, 'r> Scope<'s, 'a, 'r> {
                     return self.error(d.at(at.span(&field.range), "this field is not there").help(help));
                 }
             }
+        }
+        if !self.charge(budget::of_value(here), at.whole) {
+            return Resolved::Broken;
         }
         Resolved::Value(here.clone())
     }

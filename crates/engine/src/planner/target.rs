@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use super::budget;
 use super::expand::{Entry, Instances};
 use super::scope::{InText, Scope};
 use crate::runbook::{Diagnostic, Selector, Span, Spanned, Text, listed, parse_target};
@@ -117,8 +118,8 @@ impl<'s, 'a, 'r> Scope<'s, 'a, 'r> {
                 .at(at.span(range), "these brackets are too much")
                 .help(format!("write `{id}` without brackets")),
             ),
-            (Instances::Each { kept, .. }, Some((Selector::All, _))) => Target::All(entry, kept),
-            (Instances::Each { kept, .. }, None) if used == Use::Needs => Target::All(entry, kept),
+            (Instances::Each { kept, .. }, Some((Selector::All, _))) => self.all(entry, kept, id_span),
+            (Instances::Each { kept, .. }, None) if used == Use::Needs => self.all(entry, kept, id_span),
             (Instances::Each { keys, .. }, None) => {
                 let names = self.sorted(keys.keys());
                 let one = names.first().map_or(String::new(), |key| format!("`{id}[{key}]`, or "));
@@ -150,6 +151,11 @@ impl<'s, 'a, 'r> Scope<'s, 'a, 'r> {
                 }
             }
         }
+    }
+
+    /// All elements of a `for_each`.
+    fn all(&mut self, entry: &'s Entry<'a, 'r>, kept: &'s [u32], span: Span) -> Target<'s, 'a, 'r> {
+        if self.charge(budget::of_references(kept.len()), span) { Target::All(entry, kept) } else { Target::Broken }
     }
 
     /// `[each.key]` and `[each.value]` select by the element of this step's own `for_each`.

@@ -33,15 +33,15 @@ pub struct Diagnostic {
     pub labels: Vec<Label>,
     /// What was expected and what to do.
     pub help: Option<String>,
-    /// The first place holds what nobody is to read: it is shown as asterisks, in every error.
-    pub hides: bool,
+    /// What stands there is for nobody to read: it is shown as asterisks, in every error.
+    pub hides: Option<Span>,
 }
 
 impl Diagnostic {
     /// An error without a place.
     #[must_use]
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), labels: Vec::new(), help: None, hides: false }
+        Self { code, message: message.into(), labels: Vec::new(), help: None, hides: None }
     }
 
     /// Adds a place.
@@ -58,10 +58,10 @@ impl Diagnostic {
         self
     }
 
-    /// What stands at the first place is shown by no error of this file.
+    /// What stands at that place is shown by no error of this file.
     #[must_use]
-    pub const fn hiding(mut self) -> Self {
-        self.hides = true;
+    pub const fn hiding(mut self, span: Span) -> Self {
+        self.hides = Some(span);
         self
     }
 
@@ -133,8 +133,8 @@ impl Diagnostics {
     /// Adds an error, unless it is there already (the elements of a `for_each` share their
     /// text). Beyond a hundred they are only counted.
     pub fn push(&mut self, mut diagnostic: Diagnostic) {
-        if let (true, Some(label)) = (diagnostic.hides, diagnostic.labels.first()) {
-            self.source = self.source.masked(label.span);
+        if let Some(span) = diagnostic.hides {
+            self.hide(span);
         }
         if self.is_full() {
             self.more += 1;
@@ -146,6 +146,11 @@ impl Diagnostics {
         if !self.list.contains(&diagnostic) {
             self.list.push(diagnostic);
         }
+    }
+
+    /// What stands there is shown by no error.
+    pub(crate) fn hide(&mut self, span: Span) {
+        self.source = self.source.masked(span);
     }
 
     /// Whether nothing is wrong so far.

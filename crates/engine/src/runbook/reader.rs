@@ -258,6 +258,10 @@ impl Reader<'_> {
         fields.span = name.span;
         let kind = self.require(&mut fields, "type", "string").and_then(|e| self.input_type(e));
         let default = fields.take("default").map(|e| e.value);
+        if let (Some(InputType::Secret), Some(default)) = (kind, &default) {
+            // The planner says that it must not be there. Other errors of the line do not show it either.
+            self.errors.hide(default.span);
+        }
         let description = fields.take("description").and_then(|e| self.string(e)).map(|t| t.value);
         let pattern = fields.take("pattern").and_then(|e| self.string(e));
         let from = fields.take("from").and_then(|e| self.secret_from(e.value));

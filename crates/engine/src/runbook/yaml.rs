@@ -17,8 +17,10 @@ use super::diagnostic::{Diagnostic, Diagnostics};
 use super::node::{Entry, Node, NodeValue, Spanned, Text};
 use super::source::{Source, Span};
 
-/// How many values all aliases of a file together may repeat.
+/// How many values all aliases of a file together may repeat, 64 bytes of a text being one.
 const ALIAS_BUDGET: usize = 1_000_000;
+/// So many bytes of a text count as one value.
+const TEXT: usize = 64;
 /// How deep values may nest, aliases followed. A plan must be readable again, and `serde_json`
 /// reads 128 levels: one of the file can take two in the plan, and values that come in through
 /// inputs and `for_each` add theirs.
@@ -385,16 +387,22 @@ fn is_float(text: &str) -> bool {
     mantissa_ok && exponent.is_none_or(|e| digits(e.strip_prefix(['-', '+']).unwrap_or(e)))
 }
 
-/// The number of values in a node, and how deep it is.
+/// The number of values in a node, a long text being several, and how deep it is.
 fn size(node: &Node) -> (usize, usize) {
     let mut total = (1, 1);
+    if let NodeValue::Text(text) = &node.value {
+        total.0 += text.value.len() / TEXT;
+    }
     let mut add = |inner: &Node| {
         let (count, depth) = size(inner);
         total = (total.0 + count, total.1.max(depth + 1));
     };
     match &node.value {
         NodeValue::List(items) => items.iter().for_each(&mut add),
-        NodeValue::Map(entries) => entries.iter().for_each(|e| add(&e.value)),
+        NodeValue::Map(entries) => {
+            entries.iter().for_each(|e| add(&e.value));
+            total.0 += entries.iter().map(|e| e.key.value.len() / TEXT).sum::<usize>();
+        }
         _ => {}
     }
     total

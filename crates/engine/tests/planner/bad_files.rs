@@ -512,6 +512,44 @@ fn an_alias_bomb_is_defused() {
         chain.push_str(&format!("a{i}: &a{i} [[[*a{}]]]\n", i - 1));
     }
     assert!(errors(&chain).contains("values nest too deep"));
+    // Few values, and a gigabyte of text.
+    let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(100_000), vec!["*a"; 10_000].join(", "));
+    assert!(errors(&long).contains("the aliases of this file repeat too much"));
+    let long = format!("a: &a {{ {}: 1 }}\nb: [{}]\n", "x".repeat(1000), vec!["*a"; 100_000].join(", "));
+    assert!(errors(&long).contains("the aliases of this file repeat too much"));
+}
+
+/// Files of a megabyte or less whose plans would fill the memory.
+#[test]
+fn a_plan_bomb_is_defused() {
+    let long = "x".repeat(200_000);
+    let input = |text: &str, value: &str| {
+        text.replace("phases:", &format!("inputs: {{ long: {{ type: string, default: {value} }} }}\nphases:"))
+    };
+    let keys = (0..5000).map(|i| format!("k{i}")).collect::<Vec<_>>().join(", ");
+    let references = phase(&format!(
+        "      - {{ id: e, op: test.echo, with: {{ any: [{}] }} }}\n",
+        vec!["\"${inputs.long}\""; 20_000].join(", ")
+    ));
+    let elements =
+        phase(&format!("      - {{ id: e, op: test.echo, for_each: [{keys}], with: {{ text: {long} }} }}\n"));
+    let checks = phase(&format!(
+        "      - {{ id: e, op: test.echo, for_each: [{keys}], verify: [{}] }}\n",
+        vec!["output.count > 0"; 2000].join(", ")
+    ));
+    let everybody = phase(&format!(
+        "      - {{ id: e, op: test.echo, for_each: [{keys}] }}\n      \
+         - {{ id: f, op: test.echo, for_each: [{keys}], needs: [e] }}\n"
+    ));
+    let listed = phase(&format!(
+        "      - {{ id: e, op: test.echo, for_each: [{keys}] }}\n      \
+         - {{ id: f, op: test.echo, for_each: [{keys}], with: {{ any: \"${{e[*].text}}\" }} }}\n"
+    ));
+    for text in [input(&references, &long), elements, checks, everybody, listed] {
+        let shown = errors(&text);
+        assert!(shown.starts_with("error[plan::too_large]: the plan becomes too large\n"), "{}", &shown[..500]);
+        assert_eq!(shown.matches("error[").count(), 1, "once is enough");
+    }
 }
 
 const INPUTS: &str = "runbook: demo\nversion: 1\ninputs:\n  account: { type: string, description: the AWS account }\n  size: { type: integer, default: 3 }\n  \

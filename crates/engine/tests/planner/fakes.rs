@@ -169,6 +169,23 @@ pub(crate) struct UserOutput {
     pub(crate) password: SecretRef,
 }
 
+/// Any parameters.
+pub(crate) type AnyParams = BTreeMap<String, serde_json::Value>;
+
+/// What the operations of the real runbook give.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct AnyOutput {
+    pub(crate) db_cluster_identifier: String,
+    pub(crate) db_subnet_group_name: String,
+    pub(crate) group_id: String,
+    pub(crate) internet_gateway_id: String,
+    pub(crate) policy_arn: String,
+    pub(crate) role_name: String,
+    pub(crate) route_table_id: String,
+    pub(crate) subnet_id: String,
+    pub(crate) vpc_id: String,
+}
+
 macro_rules! fake {
     ($name:ident, $kind:literal, $params:ty, $output:ty, $check:expr) => {
         pub(crate) struct $name;
@@ -223,6 +240,7 @@ fake!(Vpc, "net.vpc", VpcParams, VpcOutput, |p| p.cidr_block.check("cidr_block")
 fake!(Subnet, "net.subnet", SubnetParams, SubnetOutput, |p| p.cidr_block.check("cidr_block"));
 fake!(Group, "net.group", GroupParams, GroupOutput, |_| Ok(()));
 fake!(User, "test.user", UserParams, UserOutput, |_| Ok(()));
+fake!(Any, "test.any", AnyParams, AnyOutput, |_| Ok(()));
 fake!(Echo, "test.echo", EchoParams, EchoOutput, |_| Ok(()));
 
 pub(crate) fn registry() -> Registry {

@@ -6,6 +6,8 @@
 mod bad_files;
 mod bad_references;
 mod fakes;
+mod fuzz;
+mod fuzz_cel;
 mod good;
 mod loading;
 mod properties;

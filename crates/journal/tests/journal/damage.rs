@@ -80,6 +80,17 @@ fn a_database_of_another_program_is_left_alone() {
 }
 
 #[test]
+fn a_header_that_makes_no_sense_is_damage() {
+    let state = State::with_run(run_id(1), 1);
+    let mut bytes = fs::read(state.file()).unwrap();
+    // SQLite's format of the schema, of which there are four.
+    bytes[47] = 5;
+    fs::write(state.file(), bytes).unwrap();
+    let error = Store::open_read_only(&state.folder()).and_then(|store| all(&store, run_id(1))).unwrap_err();
+    assert!(matches!(error, JournalError::Corrupt { .. }), "{error:?}");
+}
+
+#[test]
 fn another_format_says_which_release_reads_it() {
     let state = State::with_run(run_id(1), 1);
     state.tamper("PRAGMA user_version = 7");
@@ -159,6 +170,7 @@ fn whoever_changes_a_record_is_found_out() {
         ("UPDATE records SET at = at + 1 WHERE seq = 3", 3, "hash"),
         ("UPDATE records SET step = 'other' WHERE seq = 3", 3, "hash"),
         ("UPDATE records SET step = NULL WHERE seq = 3", 3, "hash"),
+        ("UPDATE records SET step = '' WHERE seq = 2", 2, "no name"),
         ("UPDATE records SET generation = 2 WHERE seq = 3", 3, "hash"),
         ("UPDATE records SET direction = 'unwinding' WHERE seq = 3", 3, "hash"),
         ("UPDATE records SET kind = 'Created' WHERE seq = 6", 6, "hash"),
@@ -228,6 +240,96 @@ fn a_tail_is_checked_as_well() {
     let store = state.open_read_only();
     assert!(matches!(store.tail(run, None, 5), Err(JournalError::Tampered { seq: Seq(13), .. })));
     assert_eq!(store.tail(run, Some(Seq(5)), 5).unwrap().len(), 5, "what comes before is what it was");
+}
+
+#[test]
+fn a_run_that_was_taken_out_is_missed() {
+    for sql in [
+        "DELETE FROM runs WHERE id = 2",
+        "DELETE FROM runs WHERE id = 2; DELETE FROM records WHERE run = 2",
+        "DELETE FROM runs WHERE id = 1; DELETE FROM records WHERE run = 1; DELETE FROM folded",
+        "DELETE FROM runs; DELETE FROM folded",
+        "UPDATE runs SET id = 7 WHERE id = 2",
+    ] {
+        let state = State::with_run(run_id(1), 2);
+        drop(state.create(run_id(2)));
+        state.tamper(sql);
+        let store = state.open_read_only();
+        for error in [store.runs().err(), store.summary(run_id(9)).err()] {
+            assert!(
+                matches!(&error, Some(JournalError::Corrupt { what, .. }) if what.contains("taken out")),
+                "{sql}: {error:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_run_that_the_index_does_not_find_is_damage() {
+    let run = run_id(1);
+    let state = State::with_run(run, 1);
+    let conn = Connection::open(state.file()).unwrap();
+    let page: u32 = conn
+        .query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_autoindex_runs_1'", [], |row| row.get(0))
+        .unwrap();
+    drop(conn);
+    let mut bytes = fs::read(state.file()).unwrap();
+    // The number of entries of that page.
+    bytes[(page as usize - 1) * 4096 + 3..][..2].fill(0);
+    fs::write(state.file(), bytes).unwrap();
+    let error = all(&state.open_read_only(), run).unwrap_err();
+    assert!(matches!(&error, JournalError::Corrupt { what, .. } if what.contains("not found")), "{error:?}");
+}
+
+#[test]
+fn a_key_out_of_order_hides_no_records() {
+    let run = run_id(1);
+    let state = State::with_run(run, 30);
+    let good = fs::read(state.file()).unwrap();
+    let written = all(&state.open_read_only(), run).unwrap();
+    // The key of a record of the first run, as SQLite stores it; with another first byte it is one of
+    // the second run, at which reading the first one would end.
+    let keys: Vec<usize> =
+        (0..good.len() - 5).filter(|at| good[*at..].starts_with(&[0x82, 0x80, 0x80, 0x80, 0x80])).collect();
+    assert!(keys.len() > 100);
+    for at in keys {
+        let mut bytes = good.clone();
+        bytes[at] = 0x84;
+        fs::write(state.file(), &bytes).unwrap();
+        let store = state.open_read_only();
+        for read in [all(&store, run), store.tail(run, None, 1000), store.tail(run, Some(Seq(3)), 1000)] {
+            match read {
+                Ok(read) => assert!(written.ends_with(&read) && read.len() + 3 >= written.len(), "byte {at}"),
+                Err(e) => assert!(matches!(e, JournalError::Corrupt { .. } | JournalError::Tampered { .. }), "{e:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_list_does_not_believe_a_changed_run() {
+    for set in [
+        "runbook = 'other'",
+        "endpoint = '{\"sandbox\":false}'",
+        "created_at = 0",
+        "uuid = '00000000-0000-0000-0000-000000000009'",
+    ] {
+        let state = State::with_run(run_id(1), 1);
+        state.tamper(&format!("UPDATE runs SET {set}"));
+        let error = state.open_read_only().runs().unwrap_err();
+        assert!(matches!(error, JournalError::Tampered { seq: Seq(1), .. }), "{set}: {error:?}");
+    }
+}
+
+#[test]
+fn a_run_that_was_cut_off_at_its_end_has_no_tail() {
+    let run = run_id(1);
+    let state = State::with_run(run, 3);
+    state.tamper("DELETE FROM records WHERE seq > 9");
+    let store = state.open_read_only();
+    for error in [store.tail(run, None, 3).err(), store.summary(run).err()] {
+        assert!(matches!(error, Some(JournalError::Tampered { seq: Seq(10), .. })), "{error:?}");
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod damage;
 mod disk;
 mod executor;
 mod full;
+mod fuzz;
 mod power_cut;
 mod read_only;
 mod round_trip;

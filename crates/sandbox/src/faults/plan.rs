@@ -175,7 +175,7 @@ impl Effect {
         matches!(self, Self::Lag { .. } | Self::Stuck | Self::Meddle { .. })
     }
 
-    pub(super) fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Error { .. } => "error",
             Self::Throttle => "throttle",

@@ -32,7 +32,8 @@ pub struct Cloud {
     run: RunId,
     tap: Arc<Slot>,
     contexts: Contexts,
-    providers: Vec<Arc<dyn Provider>>,
+    /// For a run that begins, and for one that goes on.
+    providers: [Vec<Arc<dyn Provider>>; 2],
     seen: Mutex<Option<Seen>>,
 }
 
@@ -62,14 +63,18 @@ impl Cloud {
         let tapped = Tapped { inner: sandbox.endpoint(), sandbox: sandbox.clone(), tap: tap.clone() };
         let client = SharedHttpClient::new(Client(Arc::new(tapped)));
         let mut contexts = Contexts::new();
-        let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
+        let mut providers: [Vec<Arc<dyn Provider>>; 2] = Default::default();
         for (name, target) in plan.target.all() {
             // In the sandbox the id of an access key is the account that it belongs to.
             let config = AwsConfig::endpoint(&target.region, "http://127.0.0.1:1", &target.account, "in-process");
             let config = AwsConfig { http_client: Some(client.clone()), ..config.with_quiet(QUIET) };
             let context = AwsContext::new(config).await;
-            let provider = AwsProvider::new(context.clone(), target.account.clone(), "switchback").named(name);
-            providers.push(Arc::new(provider.sweeping_for(plan).for_plan(plan)));
+            let provider = || {
+                let provider = AwsProvider::new(context.clone(), target.account.clone(), "switchback");
+                provider.named(name).sweeping_for(plan)
+            };
+            providers[0].push(Arc::new(provider().for_plan(plan)));
+            providers[1].push(Arc::new(provider()));
             contexts = match name {
                 Target::AWS => contexts.with(context),
                 _ => contexts.with_named(name, context),
@@ -90,8 +95,8 @@ impl World for Cloud {
         self.contexts.clone()
     }
 
-    fn providers(&self) -> Vec<Arc<dyn Provider>> {
-        self.providers.clone()
+    fn providers(&self, begins: bool) -> Vec<Arc<dyn Provider>> {
+        self.providers[usize::from(!begins)].clone()
     }
 
     fn tap(&self, tap: Option<Arc<dyn Tap>>) {

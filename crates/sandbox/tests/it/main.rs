@@ -8,6 +8,7 @@ mod elastic_ip;
 mod endpoint;
 mod faults;
 mod faults_meddle;
+mod faults_proxy;
 mod faults_stuck;
 mod gateway;
 mod group;

@@ -1,5 +1,7 @@
 //! A sandbox with clients, and the things that tests make again and again.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
@@ -37,6 +39,22 @@ pub(crate) fn aws_from(builder: Builder) -> Aws {
 
 pub(crate) fn credentials(access_key: &str) -> Credentials {
     Credentials::new(access_key, "secret", None, None, "test")
+}
+
+/// Calls an admin route of a binary that listens there.
+pub(crate) fn admin(at: &str, method: &str, route: &str, body: &serde_json::Value) -> (u16, serde_json::Value) {
+    let mut stream = TcpStream::connect(at).unwrap();
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let length = body.len();
+    write!(
+        stream,
+        "{method} /_switchback/{route} HTTP/1.1\r\nhost: sandbox\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head[9..12].parse().unwrap(), serde_json::from_str(body).unwrap())
 }
 
 /// A client of one service.
