@@ -183,7 +183,7 @@ fn rehearsed(subject: &Subject, config: &Config) -> Arc<Rehearsed> {
         plan: subject.plan.clone(),
         registry: subject.registry.clone(),
         secrets: subject.secrets.1.clone(),
-        canaries: subject.canaries.clone(),
+        canaries: subject.canaries.iter().flat_map(|canary| crate::check::spellings(canary)).collect(),
         run: subject.run,
         seed: config.seed,
         wrap: subject.wrap_journal.clone(),
@@ -332,7 +332,10 @@ async fn uninterrupted(
                 violations.extend(run.expected.unwound(&look, None));
             }
             End::Outcome(Outcome::Unwound { .. }) => {}
-            other => violations.push(does_not_end("without any interruption", other)),
+            other => {
+                violations.extend(run.expected.foreign(&look, None));
+                violations.push(does_not_end("without any interruption", other));
+            }
         }
         let failed = !violations.is_empty();
         for violation in &violations {
@@ -869,17 +872,28 @@ async fn judge(bench: &Bench, expected: &Expected, case: &Case, ran: &Ran) -> (V
         violation
     };
     let mut bad = Vec::new();
+    bad.extend(crate::check::on_record(&ran.state.history, outcome));
     match outcome {
         Outcome::Completed
         | Outcome::Unwound { all: true, .. }
         | Outcome::FailedAndUnwound { all: true, .. }
         | Outcome::Refused { .. } => {
+            let Some(first) = bench.world.look() else { return (bad, false) };
             tokio::time::sleep(DUST).await;
             let Some(look) = bench.world.look() else { return (bad, false) };
-            bad.extend(match outcome {
-                Outcome::Completed => expected.completed(&look, fault),
-                _ => expected.unwound(&look, fault),
-            });
+            bad.extend(crate::check::unsettled(&first));
+            match outcome {
+                Outcome::Completed => {
+                    bad.extend(expected.completed(&look, fault));
+                    if fault == Some(Fault::Deleted) {
+                        bad.extend(expected.unseen(&look, ran));
+                    }
+                }
+                _ => {
+                    bad.extend(expected.going(&first, &look));
+                    bad.extend(expected.unwound(&look, fault));
+                }
+            }
             if over_it && matches!(outcome, Outcome::FailedAndUnwound { .. } | Outcome::Refused { .. }) {
                 bad.push(stands());
             }
@@ -889,6 +903,10 @@ async fn judge(bench: &Bench, expected: &Expected, case: &Case, ran: &Ran) -> (V
         Outcome::Paused { .. } | Outcome::Stuck { .. } => {
             if over_it && !weak {
                 bad.push(stands());
+            }
+            tokio::time::sleep(DUST).await;
+            if let Some(look) = bench.world.look() {
+                bad.extend(expected.foreign(&look, fault));
             }
             (bad, true)
         }
