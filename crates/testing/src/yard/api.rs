@@ -77,8 +77,15 @@ pub enum Ask {
         /// Refused when the last one was somebody else.
         last: Option<String>,
     },
-    /// Removes the thing of that id.
-    Delete(Kind, String),
+    /// Removes a thing.
+    Delete {
+        /// What it is.
+        kind: Kind,
+        /// Which.
+        id: String,
+        /// Refused when it says something else.
+        only: Option<String>,
+    },
 }
 
 impl Ask {
@@ -93,7 +100,7 @@ impl Ask {
             Self::SetWidth { .. } => "SetWidth".to_owned(),
             Self::AddNote { .. } => "AddNote".to_owned(),
             Self::Turn { .. } => "TurnDial".to_owned(),
-            Self::Delete(kind, _) => format!("Delete{kind:?}"),
+            Self::Delete { kind, .. } => format!("Delete{kind:?}"),
         }
     }
 
@@ -106,7 +113,7 @@ impl Ask {
     /// The thing that it names.
     pub(super) fn names(&self) -> Option<&str> {
         match self {
-            Self::SetWidth { id, .. } | Self::AddNote { id, .. } | Self::Delete(_, id) => Some(id),
+            Self::SetWidth { id, .. } | Self::AddNote { id, .. } | Self::Delete { id, .. } => Some(id),
             Self::Turn { name, .. } => Some(name),
             Self::Create { thing, .. } => Some(&thing.name),
             Self::WhoAmI | Self::GetTagged | Self::Get(_) => None,
@@ -159,8 +166,6 @@ pub(super) struct Truth {
     pub(super) theirs: String,
     /// They turned it, and no run has looked since.
     pub(super) unseen: bool,
-    /// A run turned it without having seen that.
-    pub(super) lost: bool,
     /// What it was before somebody else changed it.
     pub(super) was: Option<Box<Thing>>,
 }
@@ -218,6 +223,8 @@ pub(super) struct Everything {
     past: Vec<(Now, Arc<Things>)>,
     /// Calls that are still to land.
     pub(super) late: Vec<(Now, Request)>,
+    /// Ids of what somebody else had turned or written, and a run turned or took down unseen; with the step that did.
+    pub(super) lost: BTreeMap<String, String>,
     ids: u32,
 }
 
@@ -300,16 +307,18 @@ impl Everything {
                     let message = format!("the dial `{name}` was turned by somebody else");
                     return Err(refused(ErrorClass::Drift, "ConditionFailed", message));
                 }
+                if dial.truth.unseen {
+                    self.lost.insert(name.clone(), request.step.clone().unwrap_or_default());
+                }
                 self.change(now, |things| {
                     let Some(dial) = things.get_mut(name) else { return };
                     dial.value.clone_from(value);
                     dial.tags = [("by".to_owned(), note.clone())].into();
                     dial.truth.by = by();
-                    dial.truth.lost |= dial.truth.unseen;
                 });
                 Ok(Vec::new())
             }
-            Ask::Delete(kind, id) => self.delete(*kind, id, now),
+            Ask::Delete { kind, id, only } => self.delete(*kind, id, only.as_deref(), request.step.clone(), now),
         }
     }
 
@@ -367,7 +376,14 @@ impl Everything {
         }
     }
 
-    fn delete(&mut self, kind: Kind, id: &str, now: Now) -> OpResult<Vec<Thing>> {
+    fn delete(
+        &mut self,
+        kind: Kind,
+        id: &str,
+        only: Option<&str>,
+        step: Option<String>,
+        now: Now,
+    ) -> OpResult<Vec<Thing>> {
         let Some(thing) = self.things.get(id).filter(|thing| thing.kind == kind) else {
             return Err(refused(ErrorClass::Permanent, "NotFound", format!("`{id}` is not there")));
         };
@@ -378,7 +394,13 @@ impl Everything {
             let message = format!("`{id}` cannot be deleted: the {:?} `{}` needs it", other.kind, other.name);
             return Err(refused(ErrorClass::Busy, "InUse", message.to_lowercase()));
         }
+        if only.is_some_and(|only| only != thing.value) {
+            return Err(refused(ErrorClass::Drift, "ConditionFailed", format!("`{id}` says `{}`", thing.value)));
+        }
         let gone = thing.clone();
+        if kind == Kind::Sign && gone.truth.was.is_some() {
+            self.lost.insert(id.to_owned(), step.unwrap_or_default());
+        }
         self.change(now, |things| match things.get_mut(id) {
             Some(shelf) if kind == Kind::Shelf => shelf.phase = Phase::Ending(Some(now + SLOW)),
             _ => {
@@ -416,6 +438,10 @@ impl Everything {
                 thing.tags = [("by".to_owned(), thing.value.clone())].into();
                 thing.truth.theirs.clone_from(&thing.value);
                 thing.truth.unseen = true;
+            }
+            if thing.kind == Kind::Sign {
+                // It says something else: it is another's.
+                thing.truth.by = None;
             }
             thing.truth.was = Some(was);
         });

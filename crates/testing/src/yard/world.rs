@@ -58,12 +58,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Yard {
-    /// A yard with these dials in it, each turned to `0`. What `run` makes is ours.
+    /// A yard with these dials in it, each turned to `3`. What `run` makes is ours.
     #[must_use]
     pub fn new(run: RunId, dials: &[&str]) -> Self {
         let mut things = Things::new();
         for name in dials {
-            let mut dial = Thing { id: (*name).to_owned(), value: "0".to_owned(), ..Thing::new(Kind::Dial, name) };
+            let mut dial = Thing { id: (*name).to_owned(), value: "3".to_owned(), ..Thing::new(Kind::Dial, name) };
             dial.truth.theirs.clone_from(&dial.value);
             things.insert(dial.id.clone(), dial);
         }
@@ -243,7 +243,7 @@ impl World for Yard {
         Contexts::new().with(self.clone())
     }
 
-    fn providers(&self) -> Vec<Arc<dyn Provider>> {
+    fn providers(&self, _begins: bool) -> Vec<Arc<dyn Provider>> {
         vec![Arc::new(self.clone())]
     }
 
@@ -272,7 +272,7 @@ impl World for Yard {
         state.pass();
         let State { all, seen, .. } = &mut *state;
         if seen.as_ref().is_none_or(|(things, _)| !Arc::ptr_eq(things, &all.things)) {
-            *seen = Some((all.things.clone(), Arc::new(look(&all.things, self.0.run))));
+            *seen = Some((all.things.clone(), Arc::new(look(all, self.0.run))));
         }
         let (_, look) = seen.as_mut()?;
         let unsettled = unsettled(all, &look.ids);
@@ -302,7 +302,8 @@ impl World for Yard {
     }
 }
 
-fn look(things: &Things, run: RunId) -> Look {
+fn look(everything: &Everything, run: RunId) -> Look {
+    let things = &*everything.things;
     let ours = |thing: &Thing| thing.truth.by.as_ref().is_some_and(|(by, _)| *by == run);
     let called = |thing: &Thing| {
         let whose = if ours(thing) { "our " } else { "" };
@@ -311,22 +312,28 @@ fn look(things: &Things, run: RunId) -> Look {
     let made_up = |thing: &&Thing| matches!(thing.kind, Kind::Shelf | Kind::Chest);
     let ids: HashMap<String, String> =
         things.values().filter(made_up).map(|thing| (thing.id.clone(), called(thing))).collect();
-    let mut all = Vec::new();
+    let mut all: Vec<_> = everything
+        .lost
+        .iter()
+        .map(|(id, step)| switchback_rehearsal::world::Thing {
+            name: format!("‹{id}›"),
+            text: "it was overwritten or removed after somebody else had changed it".to_owned(),
+            owner: Owner::Foreign,
+            step: Some(step.clone()),
+            residue: false,
+        })
+        .collect();
     for thing in things.values() {
         let owner = if ours(thing) { Owner::Ours } else { Owner::Foreign };
         let step = thing.truth.by.as_ref().filter(|_| ours(thing)).map(|(_, step)| step.clone());
         let name = called(thing);
-        if thing.truth.lost {
-            all.push(switchback_rehearsal::world::Thing {
-                name: name.clone(),
-                text: "overwritten, what somebody else set was not seen".to_owned(),
-                owner: Owner::Foreign,
-                step: step.clone(),
-                residue: false,
-            });
-        }
-        // A dial that stands where others left it is as if nobody had been there.
-        if thing.kind == Kind::Dial && thing.value == thing.truth.theirs {
+        // A dial that stands where others left it, or a sign of theirs, is as if nobody had been there.
+        let theirs = match thing.kind {
+            Kind::Dial => thing.value == thing.truth.theirs,
+            Kind::Sign => thing.truth.by.is_none(),
+            _ => false,
+        };
+        if theirs {
             continue;
         }
         all.push(switchback_rehearsal::world::Thing { name, text: text(thing, &ids), owner, step, residue: false });

@@ -65,6 +65,7 @@ const PLANTED: &[Planted] = &[
     op(Bug::RollsBackByName, "rolls back by name", SHELF, Check::Foreign, "", ""),
     op(Bug::DoesNotWait, "does not wait for a deletion", SHELF, Check::Ends, "shelf", ""),
     op(Bug::VerifiesByName, "verifies an undo by name", SHELF, Check::Ends, "shelf", ""),
+    op(Bug::VerifiesBlindly, "verify does not look", STOCK, Check::EndState, "chest", ""),
     op(Bug::AlwaysAgrees, "verify always agrees", STOCK, Check::EndState, "chest", ""),
     op(Bug::RollsBackOnce, "rollback fails when it is repeated", STOCK, Check::Standstill, "chest", ""),
     op(Bug::FirstGeneration, "ignores the generation", STOCK, Check::Ends, "chest", ""),
@@ -117,8 +118,18 @@ fn explore() {
         eprintln!("=== {} ({:?}) {:?} {}", planted.what, planted.check, summary.took, summary.processes);
         for f in &summary.findings {
             let hit = f.check == planted.check && (planted.step.is_empty() || f.step.as_deref() == Some(planted.step));
-            eprintln!(" {} {:?} {} {:?} x{}: {}", if hit {"*"} else {" "}, f.check, f.case, f.step, f.cases, f.message);
-            if !hit || true { eprintln!("       {}", f.story); }
+            eprintln!(
+                " {} {:?} {} {:?} x{}: {}",
+                if hit { "*" } else { " " },
+                f.check,
+                f.case,
+                f.step,
+                f.cases,
+                f.message
+            );
+            if !hit || true {
+                eprintln!("       {}", f.story);
+            }
         }
     }
     let _ = (replay_case as fn(_, _, _) -> _, String::new().write_str(""), None::<Finding>);
