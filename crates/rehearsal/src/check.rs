@@ -126,9 +126,13 @@ fn violation(check: Check, thing: &Thing, message: String) -> Violation {
     Violation { check, step: thing.step.clone(), message }
 }
 
+/// How much is shown of a call that is still to land.
+const SHOWN: usize = 80;
+
 /// Calls that can still land though the run has come to its end.
 pub(crate) fn unsettled(look: &Look) -> Option<Violation> {
-    let late: Vec<&str> = look.unsettled.iter().map(String::as_str).filter(|what| what.starts_with("late ")).collect();
+    let calls = look.unsettled.iter().filter(|what| what.starts_with("late "));
+    let late: Vec<String> = calls.map(|call| call.chars().take(SHOWN).collect()).collect();
     (!late.is_empty()).then(|| Violation {
         check: Check::Ends,
         step: None,
