@@ -5,13 +5,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use switchback_engine::history::History;
 use switchback_journal::chain::Chain;
 use switchback_model::RunId;
-use switchback_model::record::Record;
+use switchback_model::event::Outcome;
+use switchback_model::record::{Body, Record};
 use switchback_model::rehearsal::Check;
+use switchback_model::status::State;
 
 use crate::disk::{actor_text, hash_after};
-use crate::process::Violation;
+use crate::process::{Ran, Violation};
 use crate::world::{Fault, Look, Owner, Thing};
 
 /// What worlds are held against.
@@ -55,7 +58,55 @@ impl Expected {
                 found.push(violation(check, thing, difference(&name, Some(thing), None)));
             }
         }
-        found.extend(unsettled(is));
+        found
+    }
+
+    /// What was there before and is not of this run is there as it was, wherever the run stands.
+    pub(crate) fn foreign(&self, look: &Look, fault: Option<Fault>) -> Vec<Violation> {
+        if fault.is_some_and(Fault::meddles) {
+            return Vec::new();
+        }
+        let mut found = Vec::new();
+        for (name, was, is) in differences(&self.start, look) {
+            for thing in minus(&was, &is).into_iter().filter(|thing| thing.owner == Owner::Foreign) {
+                let now = is.iter().find(|thing| thing.owner == Owner::Foreign && !was.contains(thing));
+                found.push(violation(Check::Foreign, thing, difference(&name, Some(thing), now.copied())));
+            }
+        }
+        found
+    }
+
+    /// What an unwound run left to go by itself: `first` is the world at its end, `then` a while later.
+    pub(crate) fn going(&self, first: &Look, then: &Look) -> Vec<Violation> {
+        let mut found = Vec::new();
+        for (name, _, is) in differences(&self.start, first) {
+            let going = |thing: &&&Thing| {
+                let stays = then.things.iter().any(|other| other.name == thing.name && other.owner == Owner::Ours);
+                thing.owner == Owner::Ours && !thing.residue && !self.is_residue(thing) && !stays
+            };
+            for thing in is.iter().filter(going) {
+                let message = format!("{name} is still on its way out when the run is said to be unwound");
+                found.push(violation(Check::StartState, thing, message));
+            }
+        }
+        found
+    }
+
+    /// What somebody else deleted while its step was not verified, and was verified without being there.
+    pub(crate) fn unseen(&self, look: &Look, ran: &Ran) -> Vec<Violation> {
+        let Some((from, step)) = &ran.fault else { return Vec::new() };
+        let since = ran.state.records.iter().skip(*from);
+        let of_it = |record: &&Arc<Record>| record.draft.step.as_ref().is_some_and(|id| id.as_tag_value() == *step);
+        if !since.filter(of_it).any(|record| matches!(record.body(), Body::Verified(_))) {
+            return Vec::new();
+        }
+        let mut found = Vec::new();
+        for (name, want, is) in differences(&self.done, look) {
+            for thing in minus(&want, &is).into_iter().filter(|thing| thing.step.as_ref() == Some(step)) {
+                let message = format!("{name} is missing, and was verified after somebody else had deleted it");
+                found.push(violation(Check::EndState, thing, message));
+            }
+        }
         found
     }
 
@@ -75,8 +126,13 @@ fn violation(check: Check, thing: &Thing, message: String) -> Violation {
     Violation { check, step: thing.step.clone(), message }
 }
 
-fn unsettled(look: &Look) -> Option<Violation> {
-    let late: Vec<&str> = look.unsettled.iter().map(String::as_str).filter(|what| what.starts_with("late ")).collect();
+/// How much is shown of a call that is still to land.
+const SHOWN: usize = 80;
+
+/// Calls that can still land though the run has come to its end.
+pub(crate) fn unsettled(look: &Look) -> Option<Violation> {
+    let calls = look.unsettled.iter().filter(|what| what.starts_with("late "));
+    let late: Vec<String> = calls.map(|call| call.chars().take(SHOWN).collect()).collect();
     (!late.is_empty()).then(|| Violation {
         check: Check::Ends,
         step: None,
@@ -145,6 +201,40 @@ fn minus<'a>(all: &[&'a Thing], some: &[&'a Thing]) -> Vec<&'a Thing> {
     out
 }
 
+/// What a run is said to have come to is what its records say of every step.
+pub(crate) fn on_record(history: &History, outcome: &Outcome) -> Option<Violation> {
+    let fits = |state: State| match outcome {
+        Outcome::Completed => state.is_done() || state == State::Skipped,
+        Outcome::Unwound { all: true, .. } | Outcome::FailedAndUnwound { all: true, .. } => {
+            state.is_undone() || state == State::RollbackSkipped
+        }
+        _ => true,
+    };
+    let (step, status) = history.statuses().find(|(_, status)| !fits(status.state))?;
+    let came_to = if matches!(outcome, Outcome::Completed) { "completed" } else { "unwound" };
+    let message = format!("the run is said to be {came_to}, and on record the step is {}", status.state);
+    Some(Violation { check: Check::Journal, step: Some(step.to_string()), message })
+}
+
+/// The ways in which a value may be spelt: as it is, in hex, in base64 (at any place in a longer text), backwards.
+pub(crate) fn spellings(value: &str) -> Vec<String> {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let mut all = vec![value.to_owned(), hex.to_uppercase(), hex, value.chars().rev().collect()];
+    for skipped in 0..3 {
+        // Whole groups of three bytes look the same wherever they are.
+        let bytes = value.as_bytes().get(skipped..).unwrap_or_default();
+        let digits = bytes.chunks_exact(3).flat_map(|group| {
+            let bits = group.iter().fold(0_usize, |bits, byte| bits << 8 | usize::from(*byte));
+            [18, 12, 6, 0].map(|shift| char::from(DIGITS[bits >> shift & 63]))
+        });
+        all.push(digits.collect());
+    }
+    // A short one would be found where it is not.
+    all.retain(|text| text == value || text.len() >= 8);
+    all
+}
+
 /// The hash chain of these records holds, from the record of that index on.
 pub(crate) fn chain(run: RunId, records: &[Arc<Record>], from: usize) -> Option<Violation> {
     let mut chain = Chain::new(run);
@@ -195,6 +285,42 @@ mod tests {
         let expected = expected();
         assert!(expected.completed(&expected.done, None).is_empty());
         assert!(expected.unwound(&expected.start).is_empty());
+    }
+
+    #[test]
+    fn a_secret_is_known_however_it_is_spelt() {
+        let found = |text: &str| spellings("Canary-code").iter().any(|spelling| text.contains(spelling.as_str()));
+        // As it is, in hex, and in base64 after none, one and two other bytes.
+        for text in [
+            "x Canary-code y",
+            "43616e6172792d636f6465",
+            "Q2FuYXJ5LWNvZGU=",
+            "eENhbmFyeS1jb2RleA==",
+            "eHhDYW5hcnktY29kZQ==",
+            "edoc-yranaC",
+        ] {
+            assert!(found(text), "{text}");
+        }
+        assert!(!found("Canary code") && !found("Q2FuYXJ5"));
+        assert_eq!(spellings("abc")[0], "abc");
+    }
+
+    #[test]
+    fn what_is_foreign_must_stay_wherever_a_run_stands() {
+        let (expected, a) = (expected(), thing("a", "1", Owner::Ours));
+        let half = look(&[thing("old", "theirs", Owner::Foreign), a.clone()]);
+        assert!(expected.foreign(&half, None).is_empty());
+        let touched = look(&[thing("old", "changed", Owner::Foreign), a]);
+        assert_eq!(checks(&expected.foreign(&touched, None)), [Check::Foreign]);
+        assert!(expected.foreign(&touched, Some(Fault::Changed)).is_empty(), "somebody else's doing");
+    }
+
+    #[test]
+    fn an_unwound_run_leaves_nothing_that_is_still_going() {
+        let expected = expected();
+        let first = look(&[thing("old", "theirs", Owner::Foreign), thing("a", "ending", Owner::Ours)]);
+        assert_eq!(checks(&expected.going(&first, &expected.start)), [Check::StartState]);
+        assert!(expected.going(&first, &first).is_empty(), "what stays is another finding");
     }
 
     #[test]

@@ -17,10 +17,12 @@ use switchback_engine::operation::BoxFuture;
 use switchback_engine::registry::Registry;
 use switchback_engine::secrets::Secrets;
 use switchback_model::event::Outcome;
+use switchback_model::facts::ProofKind;
 use switchback_model::plan::Plan;
 use switchback_model::record::RunSecrets;
 use switchback_model::rehearsal::{CaseKind, Check, Count, Finding, Line, Progress, Replayed};
-use switchback_model::{Generation, RunId};
+use switchback_model::status::State as StepState;
+use switchback_model::{ErrorClass, Generation, RunId, StepId};
 use thiserror::Error;
 
 use crate::case::{Base, Blow, Case, Command, Move};
@@ -181,7 +183,7 @@ fn rehearsed(subject: &Subject, config: &Config) -> Arc<Rehearsed> {
         plan: subject.plan.clone(),
         registry: subject.registry.clone(),
         secrets: subject.secrets.1.clone(),
-        canaries: subject.canaries.clone(),
+        canaries: subject.canaries.iter().flat_map(|canary| crate::check::spellings(canary)).collect(),
         run: subject.run,
         seed: config.seed,
         wrap: subject.wrap_journal.clone(),
@@ -330,7 +332,10 @@ async fn uninterrupted(
                 violations.extend(run.expected.unwound(&look));
             }
             End::Outcome(Outcome::Unwound { .. }) => {}
-            other => violations.push(does_not_end("without any interruption", other)),
+            other => {
+                violations.extend(run.expected.foreign(&look, None));
+                violations.push(does_not_end("without any interruption", other));
+            }
         }
         let failed = !violations.is_empty();
         for violation in &violations {
@@ -355,6 +360,27 @@ fn leaves(bench: &Bench, history: &History) -> Vec<String> {
         facts.is_some_and(|facts| !facts.residue.is_empty())
     });
     declares.map(|(_, step)| step.id.as_tag_value()).collect()
+}
+
+/// Whether something is known on weak proof only, which a person must confirm: adopted so; or in doubt, or with a
+/// rollback under way, where what is there may be another's.
+fn is_a_persons(bench: &Bench, history: &History, outcome: &Outcome) -> bool {
+    let proof = |i: usize| {
+        let params = history.params(i, false).ok()?;
+        Some(bench.rehearsed.registry.get(&history.plan().steps[i].op)?.facts_of(&params)?.proof)
+    };
+    let asks = |step: &StepId| {
+        history.index_of(step).is_some_and(|i| {
+            let open = [StepState::CreateStarted, StepState::CreateFailed, StepState::RollbackStarted];
+            open.contains(&history.status(i).state) && proof(i) == Some(ProofKind::ByFind)
+        })
+    };
+    let stuck = match outcome {
+        Outcome::Stuck { steps } => steps.as_slice(),
+        _ => &[],
+    };
+    history.statuses().any(|(_, status)| status.weak)
+        || stuck.iter().any(|(step, error)| error.class == ErrorClass::Foreign && asks(step))
 }
 
 fn does_not_end(when: &str, end: &End) -> Violation {
@@ -838,8 +864,7 @@ async fn judge(bench: &Bench, expected: &Expected, case: &Case, ran: &Ran) -> (V
         End::Outcome(outcome) => outcome,
         End::Refused(_) | End::Broken(_) => return (vec![does_not_end("after this", &ran.end)], false),
     };
-    // What is known on weak proof only is a person's to confirm.
-    let weak = ran.state.history.statuses().any(|(_, s)| s.weak);
+    let weak = is_a_persons(bench, &ran.state.history, outcome);
     let over_it = fault.is_none_or(Fault::passes);
     let stands = || {
         let mut violation = does_not_end("though nothing makes going on impossible,", &ran.end);
@@ -847,17 +872,28 @@ async fn judge(bench: &Bench, expected: &Expected, case: &Case, ran: &Ran) -> (V
         violation
     };
     let mut bad = Vec::new();
+    bad.extend(crate::check::on_record(&ran.state.history, outcome));
     match outcome {
         Outcome::Completed
         | Outcome::Unwound { all: true, .. }
         | Outcome::FailedAndUnwound { all: true, .. }
         | Outcome::Refused { .. } => {
+            let Some(first) = bench.world.look() else { return (bad, false) };
             tokio::time::sleep(DUST).await;
             let Some(look) = bench.world.look() else { return (bad, false) };
-            bad.extend(match outcome {
-                Outcome::Completed => expected.completed(&look, fault),
-                _ => expected.unwound(&look),
-            });
+            bad.extend(crate::check::unsettled(&first));
+            match outcome {
+                Outcome::Completed => {
+                    bad.extend(expected.completed(&look, fault));
+                    if fault == Some(Fault::Deleted) {
+                        bad.extend(expected.unseen(&look, ran));
+                    }
+                }
+                _ => {
+                    bad.extend(expected.going(&first, &look));
+                    bad.extend(expected.unwound(&look));
+                }
+            }
             if over_it && matches!(outcome, Outcome::FailedAndUnwound { .. } | Outcome::Refused { .. }) {
                 bad.push(stands());
             }
@@ -867,6 +903,10 @@ async fn judge(bench: &Bench, expected: &Expected, case: &Case, ran: &Ran) -> (V
         Outcome::Paused { .. } | Outcome::Stuck { .. } => {
             if over_it && !weak {
                 bad.push(stands());
+            }
+            tokio::time::sleep(DUST).await;
+            if let Some(look) = bench.world.look() {
+                bad.extend(expected.foreign(&look, fault));
             }
             (bad, true)
         }

@@ -70,7 +70,13 @@ pub(crate) fn finding(
 ) -> Finding {
     let calls = ran.map(|ran| call_lines(ran)).unwrap_or_default();
     let journal = journal_lines(state);
-    let hint = hint(violation);
+    let hint = match kind {
+        CaseKind::Order if violation.check == Check::Standstill => Some(
+            "by the runbook these steps do not depend on each other: where one must come before the other, `needs:` says so"
+                .to_owned(),
+        ),
+        _ => hint(violation),
+    };
     Finding {
         case: case.to_string(),
         story: story(case, bases, ran),
@@ -166,7 +172,13 @@ pub(crate) fn call_lines(ran: &Ran) -> Vec<String> {
 pub(crate) fn story(case: &Case, bases: &[String], ran: Option<&Ran>) -> String {
     let mut parts = vec![match case.base {
         Base::State(n) => bases.get(n).cloned().unwrap_or_else(|| format!("base state {n}")),
-        Base::Order(n) => format!("independent steps in another order ({n})"),
+        Base::Order(n) => match ran {
+            Some(ran) => {
+                let steps: Vec<&str> = ran.state.history.plan().steps.iter().map(|step| step.id.as_str()).collect();
+                format!("independent steps in another order ({})", steps.join(", "))
+            }
+            None => format!("independent steps in another order ({n})"),
+        },
     }];
     let last = case.moves.iter().rposition(|m| matches!(m, Move::Run(_))).unwrap_or(0);
     for (i, m) in case.moves.iter().enumerate() {

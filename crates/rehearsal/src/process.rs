@@ -3,7 +3,7 @@
 //!
 //! It does not judge how the process ended; it notes what must hold at every call and commit and did not.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,9 +20,9 @@ use switchback_engine::secrets::Secrets;
 use switchback_model::event::{Event, Outcome};
 use switchback_model::facts::Facts;
 use switchback_model::plan::Plan;
-use switchback_model::record::{Body, Record, RunSecrets, UnwindCause, UnwindTarget};
+use switchback_model::record::{Body, Record, RunSecrets, UndoneHow, UnwindCause, UnwindTarget};
 use switchback_model::rehearsal::Check;
-use switchback_model::status::State as StepState;
+use switchback_model::status::{State as StepState, Status};
 use switchback_model::{RunId, StepId};
 use tokio::sync::Notify;
 
@@ -110,6 +110,8 @@ pub(crate) struct Ran {
     pub(crate) violations: Vec<Violation>,
     /// Events after which nothing was other than before: a crash there is the crash before.
     pub(crate) unchanged: u64,
+    /// How many records there were when a call met its fault, and the step that made the call, as a tag value.
+    pub(crate) fault: Option<(usize, String)>,
 }
 
 /// Whether a state between two steps was followed already, in that direction (`true`: back). Notes it when it was not.
@@ -154,6 +156,10 @@ impl Observer for Nobody {
 /// What is seen of a process while it runs.
 struct Watching {
     how: How,
+    /// It was started to go forward.
+    forward: bool,
+    /// And went back.
+    turned: bool,
     start: Key,
     history: History,
     records: Vec<Arc<Record>>,
@@ -162,8 +168,11 @@ struct Watching {
     stopped: Option<End>,
     frames: Vec<(usize, Blow, Key, bool, usize, Arc<History>, Saved)>,
     calls: Vec<Made>,
+    /// Steps, as tag values, whose create was answered, and nothing was committed since.
+    created: HashSet<String>,
     violations: Vec<Violation>,
     unchanged: u64,
+    fault: Option<(usize, String)>,
     digest: Option<(Arc<Look>, [u8; 32])>,
 }
 
@@ -231,12 +240,19 @@ impl Watch {
             return false;
         }
         self.event(w);
+        for record in new.iter().filter(|record| !matches!(record.body(), Body::Called(_))) {
+            if let Some(step) = &record.draft.step {
+                w.created.remove(&step.as_tag_value());
+            }
+        }
         for (record, payload) in new.iter().zip(payloads) {
             let step = record.draft.step.as_ref().map(StepId::to_string);
             if let Err(error) = w.history.replay(record) {
-                let message = format!("record {} ({}) does not replay: {error}", record.seq, record.body().kind());
+                let (kind, why) = (record.body().kind(), whole(&error));
+                let message = format!("record {} ({kind}) does not replay: {why}", record.seq);
                 w.violations.push(Violation { check: Check::Journal, step: step.clone(), message });
             }
+            w.violations.extend(self.claimed_unseen(w, record));
             if self.rehearsed.canaries.iter().any(|canary| payload.contains(canary.as_str())) {
                 let message = format!("a {} record holds the value of a secret", record.body().kind());
                 w.violations.push(Violation { check: Check::Secret, step: step.clone(), message });
@@ -256,7 +272,9 @@ impl Watch {
             self.stop(w, End::Died);
             return false;
         }
-        let ready = w.how.blow.is_none() || w.fired;
+        // Whoever turns back without being asked has to say why: that end is looked at.
+        w.turned |= w.forward && w.history.is_unwinding();
+        let ready = !w.turned && (w.how.blow.is_none() || w.fired);
         if let Some(known) = w.how.known.clone().filter(|_| ready && is_quiet(&w.history))
             && let Some(key) = self.key(w).filter(|key| *key != w.start)
             && known(key, w.history.is_unwinding())
@@ -265,6 +283,27 @@ impl Watch {
             return false;
         }
         true
+    }
+
+    /// A step is said to be as it should be, and this process did not look since the step's last write.
+    fn claimed_unseen(&self, w: &Watching, record: &Record) -> Option<Violation> {
+        let check = match record.body() {
+            Body::Verified(_) => Check::EndState,
+            Body::Undone(undone) if undone.how == UndoneHow::Verified => Check::StartState,
+            _ => return None,
+        };
+        let id = record.draft.step.as_ref()?;
+        let tag = id.as_tag_value();
+        let last = w.calls.iter().rfind(|made| made.call.step.as_ref() == Some(&tag));
+        let has_effect = !self.facts(w, w.history.index_of(id)?, id)?.creates.is_empty();
+        (has_effect && last.is_none_or(|made| made.call.write)).then(|| Violation {
+            check,
+            step: Some(id.to_string()),
+            message: format!(
+                "it is {} on record, and `verify` did not look at it",
+                record.body().kind().to_lowercase()
+            ),
+        })
     }
 
     /// What must hold when a call is sent.
@@ -296,7 +335,21 @@ impl Watch {
                 return wrong(Check::IntentFirst, message);
             }
         };
-        if !declared(allowed) {
+        let methods = [("create", &facts.creates), ("settle", &facts.settles), ("rollback", &facts.rolls_back)];
+        let other = methods.into_iter().find(|(other, calls)| *other != method && declared(calls));
+        let again = method == "create" && w.created.contains(tag);
+        let mut wrong = |check, message| {
+            w.violations.push(Violation { check, step: Some(id.to_string()), message });
+        };
+        if again {
+            let message = format!("`{name}` is sent after its create was answered: what was made is on no record yet");
+            wrong(Check::IntentFirst, message);
+        } else if let Some((other, _)) = other.filter(|_| !declared(allowed)) {
+            let message = format!(
+                "`{name}`, a call of `{other}`, is sent while the step is {state} on record: nothing announces it"
+            );
+            wrong(Check::IntentFirst, message);
+        } else if !declared(allowed) {
             wrong(Check::DeclaredCalls, format!("`{method}` writes with `{name}`, which its facts do not declare"));
         }
     }
@@ -333,6 +386,7 @@ impl Tap for Watch {
         match blow {
             Some(Blow::Fault(fault)) => {
                 w.fired = true;
+                w.fault = call.step.clone().map(|step| (w.records.len(), step));
                 Turn::Fault(fault)
             }
             Some(Blow::DiesInFlight) => Turn::Fault(Fault::LandsLate),
@@ -348,6 +402,12 @@ impl Tap for Watch {
         }
         if w.stopped.is_some() {
             return false;
+        }
+        let creates = |(id, status): (&StepId, &Status)| {
+            call.step.as_deref() == Some(&id.as_tag_value()) && status.state == StepState::CreateStarted
+        };
+        if call.write && reply.status.is_some_and(|status| status < 300) && w.history.statuses().any(creates) {
+            w.created.extend(call.step.clone());
         }
         if call.write {
             self.frame(w, Blow::Dies, None);
@@ -419,6 +479,8 @@ impl Bench {
             stop: Notify::new(),
             inner: Mutex::new(Watching {
                 how,
+                forward: matches!(command, Command::Apply | Command::ApplyWide | Command::Resume),
+                turned: false,
                 start: Key::default(),
                 history: history.clone(),
                 records: start.records.to_vec(),
@@ -427,8 +489,10 @@ impl Bench {
                 stopped: None,
                 frames: Vec::new(),
                 calls: Vec::new(),
+                created: HashSet::new(),
                 violations: Vec::new(),
                 unchanged: 0,
+                fault: None,
                 digest: None,
             }),
         });
@@ -473,6 +537,7 @@ impl Bench {
             calls: std::mem::take(&mut w.calls),
             violations: std::mem::take(&mut w.violations),
             unchanged: w.unchanged,
+            fault: w.fault.take(),
         }
     }
 
@@ -523,6 +588,18 @@ impl Bench {
         }
         Ok(state)
     }
+}
+
+/// An error with what caused it.
+fn whole(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
 }
 
 /// The history that these records tell.

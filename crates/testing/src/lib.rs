@@ -1,5 +1,6 @@
 //! Fakes for tests: a journal in memory, a world in memory with every kind of fault, a lab that
-//! puts a run through crashes, and the conformance harness that every operation must pass.
+//! puts a run through crashes, the conformance harness that every operation must pass, and a yard: a
+//! world that joins the rehearsal, with operations that can be given a bug.
 //!
 //! A dev-dependency only. Nothing in it reads a real clock: use tokio's paused time.
 
@@ -9,3 +10,4 @@ pub mod lab;
 pub mod ops;
 pub mod rig;
 pub mod world;
+pub mod yard;
