@@ -316,6 +316,16 @@ mod tests {
     }
 
     #[test]
+    fn a_run_does_not_end_while_a_call_can_still_land() {
+        let pending = Look { unsettled: vec!["pending ‹a›".into()], ..Look::default() };
+        assert!(unsettled(&pending).is_none());
+        let late = Look { unsettled: vec![format!("late {}", "é".repeat(200))], ..Look::default() };
+        let found = unsettled(&late).unwrap();
+        assert_eq!(found.check, Check::Ends);
+        assert!(found.message.chars().count() < 200, "{}", found.message);
+    }
+
+    #[test]
     fn an_unwound_run_leaves_nothing_that_is_still_going() {
         let expected = expected();
         let first = look(&[thing("old", "theirs", Owner::Foreign), thing("a", "ending", Owner::Ours)]);

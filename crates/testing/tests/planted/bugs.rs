@@ -11,16 +11,19 @@ use switchback_testing::yard::{Bug, Piece, subject};
 
 use crate::journals::{Lie, lying};
 
-/// Where the bug is.
+/// Where a bug is.
 enum In {
     Operation(Bug),
     Engine(Lie),
     Runbook,
 }
 
+/// A planted bug.
 struct Planted {
+    /// What is wrong.
     what: &'static str,
     place: In,
+    /// The smallest plan that shows it.
     plan: &'static [Piece],
     /// The check that must find it.
     check: Check,
@@ -239,6 +242,9 @@ fn with_bug(planted: &Planted) -> Subject {
     subject
 }
 
+/// How many bugs are tried out at a time.
+const THREADS: usize = 2;
+
 /// The smallest finding that is what the table says.
 fn found<'a>(planted: &Planted, findings: &'a [Finding]) -> Option<&'a Finding> {
     let fits = |finding: &&Finding| {
@@ -254,12 +260,11 @@ fn every_planted_bug_is_found_and_its_smallest_case_fails_again_by_itself() {
     let rows: Mutex<Vec<(usize, String)>> = Mutex::default();
     let missed: Mutex<Vec<String>> = Mutex::default();
     std::thread::scope(|scope| {
-        for _ in 0..2 {
+        for _ in 0..THREADS {
             scope.spawn(|| {
-                while let Some((n, planted)) = {
+                loop {
                     let n = next.fetch_add(1, Ordering::Relaxed);
-                    PLANTED.get(n).map(|planted| (n, planted))
-                } {
+                    let Some(planted) = PLANTED.get(n) else { break };
                     match try_out(planted) {
                         Ok(row) => rows.lock().unwrap().push((n, row)),
                         Err(why) => missed.lock().unwrap().push(format!("{}: {why}", planted.what)),
