@@ -217,7 +217,8 @@ impl Cx {
     }
 
     /// Polls until `poll` returns a value, with pauses that grow from `first` to sixteen times
-    /// it, and says `waiting_for` meanwhile.
+    /// it, in a long wait to a sixteenth of what was waited so far (a minute at most), and says
+    /// `waiting_for` meanwhile.
     ///
     /// # Errors
     /// What `poll` returns; class `Permanent` when the deadline is reached; class `Unavailable`
@@ -228,6 +229,7 @@ impl Cx {
         Fut: Future<Output = OpResult<Option<T>>> + Send,
         T: Send,
     {
+        let begin = Instant::now();
         let mut pause = first;
         loop {
             if let Some(value) = poll().await? {
@@ -246,10 +248,15 @@ impl Cx {
                 () = tokio::time::sleep(pause.min(self.deadline - now)) => {}
                 () = self.shared.control.stopped() => return Err(interrupted(waiting_for)),
             }
-            pause = (pause * 2).min(first * 16);
+            // What takes an hour is not asked about every few seconds.
+            let long = (begin.elapsed() / 16).min(LONGEST_PAUSE);
+            pause = (pause * 2).min(long.max(first * 16));
         }
     }
 }
+
+/// The longest pause between two polls, where the first pauses do not lead to longer ones.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// The code of the error that interrupts a wait.
 pub(crate) const INTERRUPTED: &str = "Interrupted";
@@ -261,5 +268,64 @@ fn interrupted(doing: &str) -> OpError {
 impl std::fmt::Debug for Cx {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Cx({}/{})", self.step, self.generation)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    struct Nothing;
+
+    impl Clock for Nothing {
+        fn now(&self) -> Timestamp {
+            Timestamp::UNIX_EPOCH
+        }
+    }
+
+    impl Fence for Nothing {
+        fn check(&self) -> OpResult<()> {
+            Ok(())
+        }
+    }
+
+    impl CxSink for Nothing {
+        fn progress(&self, _: &StepId, _: &str) {}
+        fn called(&self, _: &StepId, _: Generation, _: Called) {}
+    }
+
+    fn cx(time: Duration) -> Cx {
+        let shared = RunCx {
+            run: "00000000-0000-0000-0000-000000000007".parse().expect("an id"),
+            tag_prefix: "switchback".into(),
+            clock: Arc::new(Nothing),
+            contexts: Contexts::new(),
+            secrets: Secrets::none(),
+            fence: Arc::new(Nothing),
+            sink: Arc::new(Nothing),
+            control: Control::new(),
+        };
+        Cx::new(Arc::new(shared), StepId::new("a"), Generation::FIRST, "", Instant::now() + time)
+    }
+
+    /// How often a wait asks that is over after so long.
+    async fn polls(over: Duration) -> u32 {
+        let (cx, end, polls) = (cx(over * 2), Instant::now() + over, AtomicU32::new(0));
+        let poll = || async {
+            polls.fetch_add(1, Ordering::Relaxed);
+            Ok((Instant::now() >= end).then_some(()))
+        };
+        cx.wait_for("waiting", Duration::from_millis(250), poll).await.expect("in time");
+        assert!(Instant::now() - end <= over / 8, "it is noticed late: {:?}", Instant::now() - end);
+        polls.into_inner()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_wait_asks_less_and_less_and_still_notices_the_end() {
+        assert_eq!(polls(Duration::from_secs(30)).await, 12);
+        let two_hours = polls(Duration::from_secs(7200)).await;
+        assert!((120..200).contains(&two_hours), "{two_hours}");
     }
 }

@@ -86,6 +86,9 @@ pub struct Options {
     pub busy_poll: Duration,
     /// For the jitter; the same seed gives the same pauses.
     pub seed: u64,
+    /// What a step has recorded is committed before the next one starts, instead of together with the next one's
+    /// intent. Slower; a crash can then come between any two steps.
+    pub commit_each_step: bool,
 }
 
 impl Default for Options {
@@ -99,6 +102,7 @@ impl Default for Options {
             attempts: 5,
             busy_poll: Duration::from_millis(250),
             seed: 0,
+            commit_each_step: false,
         }
     }
 }

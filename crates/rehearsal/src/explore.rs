@@ -174,6 +174,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+#[expect(clippy::disallowed_methods, reason = "how long it really takes: the time of a rehearsed run stands still")]
+fn now() -> Instant {
+    Instant::now()
+}
+
 fn runtime() -> Result<tokio::runtime::Runtime, Error> {
     tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().map_err(Error::Runtime)
 }
@@ -196,7 +201,7 @@ fn rehearsed(subject: &Subject, config: &Config) -> Arc<Rehearsed> {
 /// # Errors
 /// When there is no world to do it in. What is wrong with the plan, an operation or the engine is a finding.
 pub fn rehearse(subject: &Subject, config: &Config, tell: &Tell) -> Result<Summary, Error> {
-    let begun = Instant::now();
+    let begun = now();
     let rehearsed = rehearsed(subject, config);
     let runtime = runtime()?;
     let world = runtime.block_on((subject.world)()).map_err(Error::World)?;
@@ -308,7 +313,7 @@ async fn uninterrupted(
             case = Case::from(Base::State(0)).then(Move::Run(Command::Apply));
         }
         case = case.then(Move::Run(command));
-        let ran = bench.run(&state, command, How { film: true, ..How::default() }).await;
+        let ran = bench.run(&state, command, How { film: true, goes_on: true, ..How::default() }).await;
         *processes += 1;
         run.add(&ran.frames, n >= 2);
         let mut violations = ran.violations.clone();
@@ -428,6 +433,16 @@ impl BaseRun {
     }
 }
 
+/// A thread that has an item in hand: the others wait for what comes of it, but not for one that has panicked.
+struct AtWork<'a>(&'a Shared);
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.queue).working -= 1;
+        self.0.ready.notify_all();
+    }
+}
+
 impl Shared {
     /// The first items: every step of the uninterrupted run, the parallel runs, the other orders.
     fn seed(&self) {
@@ -479,7 +494,7 @@ impl Shared {
         }
         let mut hash = DefaultHasher::new();
         (self.config.seed, case).hash(&mut hash);
-        let chosen = hash.finish() % self.config.sample == 0;
+        let chosen = hash.finish().is_multiple_of(self.config.sample);
         if !chosen {
             lock(&self.counts).entry(kind).or_default().skipped += 1;
         }
@@ -489,14 +504,14 @@ impl Shared {
     /// Sends progress until all is done.
     fn report(&self) {
         let mut queue = lock(&self.queue);
-        let mut told = Instant::now();
+        let mut told = now();
         while !queue.stop {
             let (back, _) = self.ready.wait_timeout(queue, PACE).unwrap_or_else(PoisonError::into_inner);
             queue = back;
             if told.elapsed() < PACE {
                 continue;
             }
-            told = Instant::now();
+            told = now();
             let ahead = queue.items.len() as u64;
             (self.tell)(Line::Progress(Progress {
                 run: self.run.load(Ordering::Relaxed),
@@ -526,9 +541,8 @@ impl Shared {
 
     fn work(&self, runtime: &tokio::runtime::Runtime, bench: &Bench) {
         while let Some(item) = self.next() {
+            let _at_work = AtWork(self);
             runtime.block_on(self.handle(bench, item));
-            lock(&self.queue).working -= 1;
-            self.ready.notify_all();
         }
     }
 
@@ -546,10 +560,13 @@ impl Shared {
             },
             Base::State(_) => start,
         };
-        let how = How { blow, film: left > 0, known: merge.then(|| self.known(left)), dies: None };
+        let goes_on = case.fault().is_none_or(Fault::passes);
+        let known = merge.then(|| self.known(left));
+        let how = How { blow, film: left > 0, goes_on, known, dies: None };
         let ran = bench.run(&start, command, how).await;
         self.processes.fetch_add(1, Ordering::Relaxed);
         self.calls.fetch_add(ran.calls.len() as u64, Ordering::Relaxed);
+        tracing::debug!(%case, calls = ran.calls.len(), known = matches!(ran.end, End::Known), "a process ended");
         self.run.fetch_add(1, Ordering::Relaxed);
         lock(&self.counts).entry(kind).or_default().run += 1;
         let mut bad = ran.violations.clone();
@@ -806,6 +823,7 @@ async fn again(bench: &Bench, subject: &Subject, case: &Case) -> Result<Replayed
                 let how = How {
                     blow: at(blow).or_else(|| at(crash)),
                     dies: at(crash).filter(|_| blow.is_some()),
+                    goes_on: case.fault().is_none_or(Fault::passes),
                     ..How::default()
                 };
                 let ran = bench.run(&state, *command, how).await;
@@ -894,7 +912,7 @@ async fn judge(bench: &Bench, expected: &Expected, case: &Case, ran: &Ran) -> (V
                     bad.extend(expected.unwound(&look));
                 }
             }
-            if over_it && matches!(outcome, Outcome::FailedAndUnwound { .. } | Outcome::Refused { .. }) {
+            if over_it && matches!(outcome, Outcome::Refused { .. }) {
                 bad.push(stands());
             }
             (bad, false)

@@ -68,7 +68,7 @@ pub(crate) fn finding(
     state: &State,
     ran: Option<&Ran>,
 ) -> Finding {
-    let calls = ran.map(|ran| call_lines(ran)).unwrap_or_default();
+    let calls = ran.map(call_lines).unwrap_or_default();
     let journal = journal_lines(state);
     let hint = match kind {
         CaseKind::Order if violation.check == Check::Standstill => Some(

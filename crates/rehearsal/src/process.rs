@@ -126,6 +126,8 @@ pub(crate) struct How {
     pub(crate) dies: Option<(usize, Blow)>,
     /// Frames are taken.
     pub(crate) film: bool,
+    /// Nothing makes going on impossible: a process that turns back by itself is wrong.
+    pub(crate) goes_on: bool,
     /// Where it need not be followed further.
     pub(crate) known: Option<Known<'static>>,
 }
@@ -153,20 +155,27 @@ impl Observer for Nobody {
     }
 }
 
+/// A frame before its records are at hand: there are so many of them.
+struct Shot {
+    event: usize,
+    blow: Blow,
+    key: Key,
+    quiet: bool,
+    records: usize,
+    history: Arc<History>,
+    saved: Saved,
+}
+
 /// What is seen of a process while it runs.
 struct Watching {
     how: How,
-    /// It was started to go forward.
-    forward: bool,
-    /// And went back.
-    turned: bool,
     start: Key,
     history: History,
     records: Vec<Arc<Record>>,
     event: usize,
     fired: bool,
     stopped: Option<End>,
-    frames: Vec<(usize, Blow, Key, bool, usize, Arc<History>, Saved)>,
+    frames: Vec<Shot>,
     calls: Vec<Made>,
     /// Steps, as tag values, whose create was answered, and nothing was committed since.
     created: HashSet<String>,
@@ -223,7 +232,8 @@ impl Watch {
         let Some(saved) = saved else { return };
         let quiet = is_quiet(&w.history);
         let history = Arc::new(w.history.clone());
-        w.frames.push((w.event, blow, key, quiet, w.records.len(), history, saved));
+        let (event, records) = (w.event, w.records.len());
+        w.frames.push(Shot { event, blow, key, quiet, records, history, saved });
     }
 
     fn event(&self, w: &mut Watching) {
@@ -253,6 +263,7 @@ impl Watch {
                 w.violations.push(Violation { check: Check::Journal, step: step.clone(), message });
             }
             w.violations.extend(self.claimed_unseen(w, record));
+            w.violations.extend(turned(record).filter(|_| w.how.goes_on));
             if self.rehearsed.canaries.iter().any(|canary| payload.contains(canary.as_str())) {
                 let message = format!("a {} record holds the value of a secret", record.body().kind());
                 w.violations.push(Violation { check: Check::Secret, step: step.clone(), message });
@@ -272,9 +283,7 @@ impl Watch {
             self.stop(w, End::Died);
             return false;
         }
-        // Whoever turns back without being asked has to say why: that end is looked at.
-        w.turned |= w.forward && w.history.is_unwinding();
-        let ready = !w.turned && (w.how.blow.is_none() || w.fired);
+        let ready = w.how.blow.is_none() || w.fired;
         if let Some(known) = w.how.known.clone().filter(|_| ready && is_quiet(&w.history))
             && let Some(key) = self.key(w).filter(|key| *key != w.start)
             && known(key, w.history.is_unwinding())
@@ -458,6 +467,9 @@ impl Bench {
             options: Options {
                 max_parallel,
                 seed: self.rehearsed.seed,
+                commit_each_step: !wide,
+                // Time costs nothing here, and looking does.
+                busy_poll: Duration::from_secs(2),
                 confirmed: self.rehearsed.plan.steps.iter().map(|s| s.id.clone()).collect(),
                 accepted_pivots: self.rehearsed.plan.steps.iter().map(|s| s.id.clone()).collect(),
                 ..Options::default()
@@ -479,8 +491,6 @@ impl Bench {
             stop: Notify::new(),
             inner: Mutex::new(Watching {
                 how,
-                forward: matches!(command, Command::Apply | Command::ApplyWide | Command::Resume),
-                turned: false,
                 start: Key::default(),
                 history: history.clone(),
                 records: start.records.to_vec(),
@@ -525,7 +535,8 @@ impl Bench {
         let mut w = watch.lock();
         let end = w.stopped.take().unwrap_or(end);
         let records = Arc::new(std::mem::take(&mut w.records));
-        let frames = std::mem::take(&mut w.frames).into_iter().map(|(event, blow, key, quiet, n, history, saved)| {
+        let frames = std::mem::take(&mut w.frames).into_iter().map(|shot| {
+            let Shot { event, blow, key, quiet, records: n, history, saved } = shot;
             let records = Arc::new(records[..n].to_vec());
             Frame { event, blow, key, quiet, state: State { records, history, saved } }
         });
@@ -600,6 +611,14 @@ fn whole(error: &dyn std::error::Error) -> String {
         source = error.source();
     }
     text
+}
+
+/// A run that goes back without being asked.
+fn turned(record: &Record) -> Option<Violation> {
+    let Body::UnwindStarted(started) = record.body() else { return None };
+    let UnwindCause::Failed { step, error } = &started.cause else { return None };
+    let message = format!("though nothing makes going on impossible, the run fails and goes back: {error}");
+    Some(Violation { check: Check::Standstill, step: Some(step.to_string()), message })
 }
 
 /// The history that these records tell.

@@ -60,7 +60,7 @@ pub enum Fault {
     Lags,
     /// What the call makes, changes or deletes keeps its pending state until somebody mends it.
     Stuck,
-    /// Not allowed, until somebody mends it.
+    /// Not allowed, this once.
     Denied,
     /// Right before the call somebody else changes what it is about.
     Changed,

@@ -79,13 +79,16 @@ struct Memory {
     /// What the world was until a moment, oldest first.
     past: VecDeque<(Moment, World)>,
     /// What was kept last, and of which world: the same again as long as nothing changes.
-    kept: Option<(World, Arc<BTreeMap<Place, (Saved, Arc<Notes>)>>)>,
+    kept: Option<(World, Arc<Places>)>,
 }
+
+/// What each place holds.
+type Places = BTreeMap<Place, (Saved, Arc<Notes>)>;
 
 /// All of it, to be restored later.
 #[derive(Clone)]
 pub(crate) struct Kept {
-    places: Arc<BTreeMap<Place, (Saved, Arc<Notes>)>>,
+    places: Arc<Places>,
     at: Moment,
 }
 

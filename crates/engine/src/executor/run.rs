@@ -357,7 +357,7 @@ impl Runner {
                 && self.shared.control.stopping().is_none()
                 && let Some(i) = schedule.next()
             {
-                if self.shared.gate.asks() {
+                if self.shared.gate.asks() || self.shared.options.commit_each_step {
                     self.shared.commit(self.journal.as_mut())?;
                 }
                 match self.shared.gate.before_step(&self.shared.plan.steps[i]).await {
@@ -481,6 +481,9 @@ impl Runner {
                 && self.shared.control.stopping().is_none()
                 && let Some(i) = schedule.next()
             {
+                if self.shared.options.commit_each_step {
+                    self.shared.commit(self.journal.as_mut())?;
+                }
                 running.push(self.start(i, false, StepRun::back));
             }
             match self.turn(&mut running).await? {

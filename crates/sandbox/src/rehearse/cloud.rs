@@ -225,9 +225,7 @@ fn arm(faults: &Faults, fault: Fault, call: &Call) {
         Fault::Deleted => Effect::Meddle { how: Meddling::Delete },
         Fault::Expired => Effect::Expire,
     };
-    let planned = Planned::new(&call.action, effect).service(&call.service);
-    // A permission that is missing goes on missing.
-    faults.add(if fault == Fault::Denied { planned.times(0) } else { planned });
+    faults.add(Planned::new(&call.action, effect).service(&call.service));
 }
 
 /// Ids, and what they are called.

@@ -129,6 +129,9 @@ pub(super) fn unsettled(sandbox: &Sandbox, places: &Places, ids: &Names) -> Vec<
     };
     for local in places.values() {
         let notes = &local.notes;
+        for id in &notes.stuck {
+            say("stuck", id);
+        }
         for (id, _) in notes.ready.iter().filter(|(_, at)| now < **at) {
             say("pending", id);
         }

@@ -1,7 +1,7 @@
 //! The yard as a world of the rehearsal: each call passes the tap and meets what goes wrong with it.
 
+use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,7 +33,6 @@ struct State {
     /// The yard's time at that instant.
     clock: (Now, Instant),
     expired: bool,
-    denied: BTreeSet<String>,
     seen: Option<(Arc<Things>, Arc<Look>)>,
 }
 
@@ -69,8 +68,7 @@ impl Yard {
         }
         let mut all = Everything::default();
         all.things = Arc::new(things);
-        let state =
-            State { all, clock: (Now::ZERO, Instant::now()), expired: false, denied: BTreeSet::new(), seen: None };
+        let state = State { all, clock: (Now::ZERO, Instant::now()), expired: false, seen: None };
         Self(Arc::new(Inner { run, state: Mutex::new(state), tap: Mutex::default() }))
     }
 
@@ -138,14 +136,11 @@ impl Yard {
         let mut state = self.state();
         let state = &mut *state;
         state.expired |= fault == Some(Fault::Expired);
-        if fault == Some(Fault::Denied) {
-            state.denied.insert(call.action.clone());
-        }
         if state.expired {
             let error = OpError::new(ErrorClass::Unavailable, "the credentials are expired");
             return replied(Err(error.with_code("Expired")));
         }
-        if state.denied.contains(&call.action) {
+        if fault == Some(Fault::Denied) {
             return replied(Err(OpError::permanent(format!("{call} is not allowed")).with_code("Denied")));
         }
         let (now, all) = state.pass();
@@ -262,7 +257,6 @@ impl World for Yard {
                 state.all = all.clone();
                 state.clock = (*now, Instant::now());
                 state.expired = false;
-                state.denied.clear();
             }
         })
     }
@@ -295,7 +289,6 @@ impl World for Yard {
     fn mend(&self) {
         let mut state = self.state();
         state.expired = false;
-        state.denied.clear();
         let (now, all) = state.pass();
         all.mend(now);
         all.pass(now);
