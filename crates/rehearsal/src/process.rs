@@ -169,7 +169,8 @@ struct Shot {
 /// What is seen of a process while it runs.
 struct Watching {
     how: How,
-    start: Key,
+    /// States between two steps that it came to, and the one that it began in.
+    passed: HashSet<Key>,
     history: History,
     records: Vec<Arc<Record>>,
     event: usize,
@@ -284,8 +285,10 @@ impl Watch {
             return false;
         }
         let ready = w.how.blow.is_none() || w.fired;
+        // A state that this process came to before is not one that another was followed from.
         if let Some(known) = w.how.known.clone().filter(|_| ready && is_quiet(&w.history))
-            && let Some(key) = self.key(w).filter(|key| *key != w.start)
+            && let Some(key) = self.key(w)
+            && w.passed.insert(key)
             && known(key, w.history.is_unwinding())
         {
             self.stop(w, End::Known);
@@ -491,7 +494,7 @@ impl Bench {
             stop: Notify::new(),
             inner: Mutex::new(Watching {
                 how,
-                start: Key::default(),
+                passed: HashSet::new(),
                 history: history.clone(),
                 records: start.records.to_vec(),
                 event: 0,
@@ -509,7 +512,8 @@ impl Bench {
         {
             let mut w = watch.lock();
             let w = &mut *w;
-            w.start = watch.key(w).unwrap_or_default();
+            let begun = watch.key(w);
+            w.passed.extend(begun);
         }
         self.world.tap(Some(watch.clone()));
         let hook = watch.clone();
@@ -617,7 +621,7 @@ fn whole(error: &dyn std::error::Error) -> String {
 fn turned(record: &Record) -> Option<Violation> {
     let Body::UnwindStarted(started) = record.body() else { return None };
     let UnwindCause::Failed { step, error } = &started.cause else { return None };
-    let message = format!("though nothing makes going on impossible, the run fails and goes back: {error}");
+    let message = format!("though nothing makes going on impossible, the run fails and unwinds: {error}");
     Some(Violation { check: Check::Standstill, step: Some(step.to_string()), message })
 }
 
