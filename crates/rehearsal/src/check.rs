@@ -113,7 +113,7 @@ impl Expected {
     fn is_residue(&self, thing: &Thing) -> bool {
         let declared = thing.step.as_ref().is_some_and(|step| self.leaves.contains(step));
         let usual = || self.residue.iter().any(|r| r.name == thing.name && r.residue == thing.residue);
-        (thing.residue && (declared || usual())) || (!thing.residue && usual())
+        (thing.residue && declared) || usual()
     }
 }
 
@@ -204,10 +204,8 @@ fn minus<'a>(all: &[&'a Thing], some: &[&'a Thing]) -> Vec<&'a Thing> {
 /// What a run is said to have come to is what its records say of every step.
 pub(crate) fn on_record(history: &History, outcome: &Outcome) -> Option<Violation> {
     let fits = |state: State| match outcome {
-        Outcome::Completed => state.is_done() || state == State::Skipped,
-        Outcome::Unwound { all: true, .. } | Outcome::FailedAndUnwound { all: true, .. } => {
-            state.is_undone() || state == State::RollbackSkipped
-        }
+        Outcome::Completed => state.is_done(),
+        Outcome::Unwound { all: true, .. } | Outcome::FailedAndUnwound { all: true, .. } => state.is_undone(),
         _ => true,
     };
     let (step, status) = history.statuses().find(|(_, status)| !fits(status.state))?;

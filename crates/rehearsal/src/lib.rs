@@ -17,6 +17,7 @@
 //!   a run was followed already is not followed further: what a process knows there is what its journal says.
 //! - `process`: one process, what happens to it, and what it leaves after every commit and call.
 //! - `explore`: which cases there are, on all cores, until no new one is known.
+//! - `orders`: independent steps in other orders.
 //! - `check`: what must hold at the end of each.
 //! - [`case`]: the name of a case, from which it can be run again.
 //!
@@ -27,6 +28,7 @@ mod check;
 mod disk;
 mod explore;
 mod find;
+mod orders;
 mod process;
 mod state;
 pub mod world;

@@ -115,7 +115,7 @@ pub(crate) struct Ran {
 }
 
 /// Whether a state between two steps was followed already, in that direction (`true`: back). Notes it when it was not.
-pub(crate) type Known<'a> = Arc<dyn Fn(Key, bool) -> bool + Send + Sync + 'a>;
+pub(crate) type Known = Arc<dyn Fn(Key, bool) -> bool + Send + Sync>;
 
 /// How a process is run.
 #[derive(Default)]
@@ -129,7 +129,7 @@ pub(crate) struct How {
     /// Nothing makes going on impossible: a process that turns back by itself is wrong.
     pub(crate) goes_on: bool,
     /// Where it need not be followed further.
-    pub(crate) known: Option<Known<'static>>,
+    pub(crate) known: Option<Known>,
 }
 
 impl How {
@@ -216,25 +216,25 @@ impl Watch {
         Some(key(&w.history, look, digest))
     }
 
-    /// A frame of what is now, or of the world `saved`, in which this call is on its way.
-    fn frame(&self, w: &mut Watching, blow: Blow, in_flight: Option<(&Call, Saved)>) {
+    /// A frame of what is now, or of the world `saved`, in which this call is on its way; its key, where one is taken.
+    fn frame(&self, w: &mut Watching, blow: Blow, in_flight: Option<(&Call, Saved)>) -> Option<Key> {
         if !w.how.film || (w.how.blow.is_some() && !w.fired) {
-            return;
+            return None;
         }
-        let Some(mut key) = self.key(w) else { return };
+        let mut key = self.key(w)?;
         let saved = match in_flight {
             // The world looks as before; what is on its way makes the difference.
             Some((call, saved)) => {
                 key = with_call(&key, call);
-                Some(saved)
+                saved
             }
-            None => self.world.save(),
+            None => self.world.save()?,
         };
-        let Some(saved) = saved else { return };
         let quiet = is_quiet(&w.history);
         let history = Arc::new(w.history.clone());
         let (event, records) = (w.event, w.records.len());
         w.frames.push(Shot { event, blow, key, quiet, records, history, saved });
+        Some(key)
     }
 
     fn event(&self, w: &mut Watching) {
@@ -278,7 +278,7 @@ impl Watch {
             }
         }
         w.records.extend_from_slice(new);
-        self.frame(w, Blow::Dies, None);
+        let filmed = self.frame(w, Blow::Dies, None);
         if w.how.at(w.event) == Some(Blow::Dies) {
             w.fired = true;
             self.stop(w, End::Died);
@@ -287,7 +287,7 @@ impl Watch {
         let ready = w.how.blow.is_none() || w.fired;
         // A state that this process came to before is not one that another was followed from.
         if let Some(known) = w.how.known.clone().filter(|_| ready && is_quiet(&w.history))
-            && let Some(key) = self.key(w)
+            && let Some(key) = filmed.or_else(|| self.key(w))
             && w.passed.insert(key)
             && known(key, w.history.is_unwinding())
         {
