@@ -1,0 +1,1 @@
+//! Data steps: databases, schemas, and copies of what is in them.
