@@ -186,6 +186,14 @@ impl Cx {
         })
     }
 
+    /// The context of type `T` that all targets share.
+    pub(crate) fn shared_context<T: Any + Send + Sync>(&self) -> OpResult<&T> {
+        self.shared
+            .contexts
+            .get::<T>(None)
+            .ok_or_else(|| OpError::permanent(format!("no {} is configured for this run", std::any::type_name::<T>())))
+    }
+
     /// Whether this process may still write. Called right before each write call.
     ///
     /// # Errors

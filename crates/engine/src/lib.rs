@@ -4,6 +4,7 @@
 //!
 //! - [`operation`]: what an author of an operation implements, and the form the executor holds.
 //! - [`runbook`] and [`planner`]: from a file to a [`Plan`](switchback_model::plan::Plan).
+//! - [`remote`]: calls to what is not AWS.
 //! - [`history`]: a run as its records tell it.
 //! - [`recovery`]: what to do with each step, decided by pure functions.
 //! - [`executor`]: does it.
@@ -18,6 +19,7 @@ pub mod planner;
 pub mod provider;
 pub mod recovery;
 pub mod registry;
+pub mod remote;
 pub mod runbook;
 pub mod secrets;
 

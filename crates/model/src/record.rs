@@ -725,7 +725,7 @@ pub struct Called {
     /// The HTTP status of the reply, where there was a reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// The error code of the reply, where it was an error.
+    /// The error code of the reply, where it was an error. Of what is not called by HTTP, `ok` where it was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// Which attempt of the SDK it was, from 1.

@@ -120,11 +120,16 @@ pub fn describe(body: &Body) -> Words {
         Body::RollbackSkipped(p) => words(Warn, "rollback skipped", &*p.reason),
         Body::RollbackMarkedDone(p) => words(Warn, "undone by hand", &*p.reason),
         Body::Called(p) => {
-            let status = p.status.map_or_else(|| "no reply".to_owned(), |s| s.to_string());
-            let code = p.code.as_ref().map(|c| format!(" {c}")).unwrap_or_default();
+            // Beside HTTP there is no status: the code says all.
+            let status = match (p.status, &p.code) {
+                (Some(status), Some(code)) => format!("{status} {code}"),
+                (Some(status), None) => status.to_string(),
+                (None, Some(code)) => code.clone(),
+                (None, None) => "no reply".to_owned(),
+            };
             let id = p.request_id.as_ref().map(|r| format!(", request {r}")).unwrap_or_default();
             let took = text::duration(Duration::from_millis(p.duration_ms));
-            words(Quiet, "called", format!("{} {}: {status}{code}, {took}{id}", p.service, p.operation))
+            words(Quiet, "called", format!("{} {}: {status}, {took}{id}", p.service, p.operation))
         }
         Body::Retried(p) => {
             let pause = text::duration(Duration::from_millis(p.delay_ms));
