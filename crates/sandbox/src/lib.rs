@@ -24,6 +24,7 @@ mod endpoint;
 mod faults;
 mod input;
 mod meddle;
+mod models;
 mod notes;
 mod picture;
 mod place;
