@@ -14,6 +14,8 @@ pub(crate) enum Service {
     Logs,
     Kms,
     SecretsManager,
+    ServiceDiscovery,
+    Ssm,
     Tagging,
 }
 
@@ -30,7 +32,7 @@ pub(crate) enum Protocol {
 
 impl Service {
     /// All of them.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Ec2,
         Self::Sts,
         Self::Iam,
@@ -40,6 +42,8 @@ impl Service {
         Self::Logs,
         Self::Kms,
         Self::SecretsManager,
+        Self::ServiceDiscovery,
+        Self::Ssm,
         Self::Tagging,
     ];
 
@@ -60,6 +64,8 @@ impl Service {
             Self::Logs => "logs",
             Self::Kms => "kms",
             Self::SecretsManager => "secretsmanager",
+            Self::ServiceDiscovery => "servicediscovery",
+            Self::Ssm => "ssm",
             Self::Tagging => "tagging",
         }
     }
@@ -69,6 +75,7 @@ impl Service {
             Self::Ec2 => Protocol::Ec2Query,
             Self::Sts | Self::Iam | Self::Rds => Protocol::Query,
             Self::Ecs | Self::Ecr | Self::Logs | Self::Kms | Self::SecretsManager | Self::Tagging => Protocol::Json,
+            Self::ServiceDiscovery | Self::Ssm => Protocol::Json,
         }
     }
 
@@ -91,6 +98,8 @@ impl Service {
             Self::Logs => "Logs_20140328",
             Self::Kms => "TrentService",
             Self::SecretsManager => "secretsmanager",
+            Self::ServiceDiscovery => "Route53AutoNaming_v20170314",
+            Self::Ssm => "AmazonSSM",
             Self::Tagging => "ResourceGroupsTaggingAPI_20170126",
             _ => "",
         }
@@ -106,6 +115,7 @@ impl Service {
         match self {
             Self::Ec2 => Some("ClientToken"),
             Self::Ecs => Some("clientToken"),
+            Self::ServiceDiscovery => Some("CreatorRequestId"),
             // Secrets Manager's ClientRequestToken is the id of a version: its own rules see to it.
             _ => None,
         }
