@@ -301,6 +301,8 @@ clients! {
     logs, logs_of_no_step, aws_sdk_cloudwatchlogs, "CloudWatch Logs";
     rds, rds_of_no_step, aws_sdk_rds, "RDS";
     secretsmanager, secretsmanager_of_no_step, aws_sdk_secretsmanager, "Secrets Manager";
+    servicediscovery, servicediscovery_of_no_step, aws_sdk_servicediscovery, "Cloud Map";
+    ssm, ssm_of_no_step, aws_sdk_ssm, "Systems Manager";
     sts, sts_of_no_step, aws_sdk_sts, "STS";
     tagging, tagging_of_no_step, aws_sdk_resourcegroupstagging, "the Resource Groups Tagging API";
 }

@@ -213,9 +213,12 @@ fn class_of_code(call: Call<'_>, code: &str, text: &str) -> Option<ErrorClass> {
         | "ConcurrentModificationException"
         | "OperationAborted"
         | "OperationAbortedException"
+        | "TooManyUpdates"
         | "UpdateInProgressException" => ErrorClass::Busy,
         "InvalidSubnet.Conflict"
         | "Resource.AlreadyAssociated"
+        | "DuplicateRequest"
+        | "ResourceExistsException"
         | "IdempotentParameterMismatch"
         | "EntityAlreadyExists" => already_exists(call),
         _ if code.ends_with(".Duplicate") || code.contains("AlreadyExists") => already_exists(call),
@@ -376,6 +379,11 @@ mod tests {
             (400, "InvalidDBClusterStateFault", Busy, Busy),
             (400, "OperationAbortedException", Busy, Busy),
             (400, "UpdateInProgressException", Busy, Busy),
+            (400, "TooManyUpdates", Busy, Busy),
+            (400, "ParameterAlreadyExists", Permanent, AlreadyExists),
+            (400, "ResourceExistsException", Permanent, AlreadyExists),
+            (400, "DuplicateRequest", Permanent, AlreadyExists),
+            (400, "ServiceAlreadyExists", Permanent, AlreadyExists),
             (400, "ClusterContainsServicesException", Busy, Busy),
             (400, "ClusterContainsTasksException", Busy, Busy),
             (400, "ClusterContainsContainerInstancesException", Busy, Busy),

@@ -161,6 +161,12 @@ arns! {
     DbClusterParameterGroupArn, "rds", "cluster-pg:";
     /// A secret, `arn:aws:secretsmanager:us-east-1:123456789012:secret:app/db-a1b2c3`.
     SecretArn, "secretsmanager", "secret:";
+    /// A parameter, `arn:aws:ssm:us-east-1:123456789012:parameter/app/db-host`.
+    ParameterArn, "ssm", "parameter/";
+    /// A Cloud Map namespace, `arn:aws:servicediscovery:us-east-1:123456789012:namespace/ns-e4anhexample0004`.
+    NamespaceArn, "servicediscovery", "namespace/";
+    /// A Cloud Map service, `arn:aws:servicediscovery:us-east-1:123456789012:service/srv-e4anhexample0004`.
+    DiscoveryServiceArn, "servicediscovery", "service/";
 }
 
 names! {
@@ -186,6 +192,14 @@ names! {
     KmsAliasName;
     /// A DB parameter group's name.
     DbParameterGroupName;
+    /// A secret's name.
+    SecretName;
+    /// A parameter's name, with its path.
+    ParameterName;
+    /// The id of a Cloud Map namespace, `ns-e4anhexample0004`.
+    NamespaceId;
+    /// The id of a Cloud Map service, `srv-e4anhexample0004`.
+    DiscoveryServiceId;
 }
 
 fn check(id: &str, prefix: &str, field: &str, errors: &mut Vec<ParamError>) {

@@ -35,6 +35,9 @@ mod named;
 pub mod provider;
 pub mod rds;
 pub mod secret;
+pub mod secretsmanager;
+pub mod servicediscovery;
+pub mod ssm;
 mod sweep;
 pub mod tags;
 #[cfg(test)]
@@ -77,6 +80,11 @@ pub fn register(registry: &mut Registry) -> Result<(), DuplicateKind> {
     registry.register(rds::db_cluster_parameter_group::DbClusterParameterGroup)?;
     registry.register(rds::db_instance::DbInstance)?;
     registry.register(rds::db_subnet_group::DbSubnetGroup)?;
+    registry.register(secretsmanager::secret::Secret)?;
+    registry.register(secretsmanager::secret_value::SecretValue)?;
+    registry.register(servicediscovery::private_dns_namespace::PrivateDnsNamespace)?;
+    registry.register(servicediscovery::service::Service)?;
+    registry.register(ssm::parameter::Parameter)?;
     Ok(())
 }
 
@@ -113,6 +121,11 @@ mod tests {
         ("aws.rds.db_cluster_parameter_group", 1),
         ("aws.rds.db_instance", 1),
         ("aws.rds.db_subnet_group", 1),
+        ("aws.secretsmanager.secret", 1),
+        ("aws.secretsmanager.secret_value", 1),
+        ("aws.servicediscovery.private_dns_namespace", 1),
+        ("aws.servicediscovery.service", 1),
+        ("aws.ssm.parameter", 1),
     ];
 
     #[test]

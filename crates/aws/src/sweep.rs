@@ -135,6 +135,22 @@ async fn is_left(context: &AwsContext, calls: &CallLog, text: &str, arn: Arn<'_>
             let reply = found(ask.await.map_err(|e| op_error(Call::new("secretsmanager:DescribeSecret", text), e)))?;
             reply.is_some_and(|secret| secret.deleted_date().is_none())
         }
+        ("ssm", "parameter") => {
+            // A name of one part may have a slash before it or none, which its ARN does not tell.
+            let names = vec![format!("/{}", arn.name), arn.name.to_owned()];
+            let names = if arn.name.contains('/') { names[..1].to_vec() } else { names };
+            let ask = context.ssm_of_no_step(calls).get_parameters().set_names(Some(names)).send();
+            let reply = ask.await.map_err(|e| op_error(Call::new("ssm:GetParameters", text), e))?;
+            !reply.parameters().is_empty()
+        }
+        ("servicediscovery", "namespace") => {
+            let ask = context.servicediscovery_of_no_step(calls).get_namespace().id(arn.name).send();
+            found(ask.await.map_err(|e| op_error(Call::new("servicediscovery:GetNamespace", text), e)))?.is_some()
+        }
+        ("servicediscovery", "service") => {
+            let ask = context.servicediscovery_of_no_step(calls).get_service().id(arn.name).send();
+            found(ask.await.map_err(|e| op_error(Call::new("servicediscovery:GetService", text), e)))?.is_some()
+        }
         ("iam", "policy") => {
             let ask = context.iam_of_no_step(calls).get_policy().policy_arn(text).send();
             found(ask.await.map_err(|e| op_error(Call::new("iam:GetPolicy", text), e)))?.is_some()

@@ -22,6 +22,8 @@ mod kms;
 mod logs;
 mod rds;
 mod secrets;
+mod servicediscovery;
+mod ssm;
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -44,6 +46,8 @@ use winterbaume_iam::{IamService, IamStateView};
 use winterbaume_kms::{KmsService, KmsStateView};
 use winterbaume_rds::{RdsService, RdsStateView};
 use winterbaume_secretsmanager::{SecretsManagerService, SecretsmanagerStateView};
+use winterbaume_servicediscovery::{ServiceDiscoveryService, ServiceDiscoveryStateView};
+use winterbaume_ssm::{SsmService, SsmStateView};
 use winterbaume_sts::StsService;
 use winterbaume_sts::views::StsStateView;
 
@@ -219,6 +223,9 @@ services! {
     kms: KmsService, KmsStateView, Kms, |view, all| all.kms = Arc::new(kms::picture_of(view));
     secrets: SecretsManagerService, SecretsmanagerStateView, SecretsManager,
         |view, all| all.secrets = Arc::new(secrets::picture_of(view));
+    discovery: ServiceDiscoveryService, ServiceDiscoveryStateView, ServiceDiscovery,
+        |view, all| all.discovery = Arc::new(servicediscovery::picture_of(view));
+    ssm: SsmService, SsmStateView, Ssm, |view, all| all.ssm = Arc::new(ssm::picture_of(view));
 }
 
 impl Emulator {

@@ -235,6 +235,43 @@ const ROWS: &[Row] = &[
         },
     },
     Row {
+        kind: "secret",
+        service: Service::SecretsManager,
+        names: &["Name", "SecretId"],
+        delete: |it| Ask::Json("DeleteSecret", json!({"SecretId": it.id, "ForceDeleteWithoutRecovery": true})),
+        change: |it, _| Some(Ask::Json("PutSecretValue", json!({"SecretId": it.id, "SecretString": SOMEBODY}))),
+    },
+    Row {
+        kind: "parameter",
+        service: Service::Ssm,
+        names: &["Name", "Names", "ResourceId", "Values"],
+        delete: |it| Ask::Json("DeleteParameter", json!({"Name": text(it, "name")})),
+        change: |it, _| {
+            let body = json!({"Name": text(it, "name"), "Value": SOMEBODY, "Overwrite": true});
+            Some(Ask::Json("PutParameter", body))
+        },
+    },
+    Row {
+        kind: "namespace",
+        service: Service::ServiceDiscovery,
+        names: &["Id", "NamespaceId", "Values"],
+        delete: |it| Ask::Json("DeleteNamespace", json!({"Id": end_of(&it.id)})),
+        change: |it, _| {
+            let body = json!({"Id": end_of(&it.id), "Namespace": {"Description": SOMEBODY}});
+            Some(Ask::Json("UpdatePrivateDnsNamespace", body))
+        },
+    },
+    Row {
+        kind: "discovery-service",
+        service: Service::ServiceDiscovery,
+        names: &["Id", "ServiceId"],
+        delete: |it| Ask::Json("DeleteService", json!({"Id": end_of(&it.id)})),
+        change: |it, _| {
+            let body = json!({"Id": end_of(&it.id), "Service": {"Description": SOMEBODY}});
+            Some(Ask::Json("UpdateService", body))
+        },
+    },
+    Row {
         kind: "db-subnet-group",
         service: Service::Rds,
         names: &["DBSubnetGroupName"],
@@ -364,6 +401,11 @@ fn text<'a>(it: &'a Resource, attribute: &str) -> &'a str {
     it.attributes.get(attribute).and_then(Value::as_str).unwrap_or_default()
 }
 
+/// The id at the end of an ARN.
+fn end_of(arn: &str) -> &str {
+    arn.rsplit('/').next().unwrap_or_default()
+}
+
 fn number(it: &Resource, attribute: &str) -> i64 {
     it.attributes.get(attribute).and_then(Value::as_i64).unwrap_or_default()
 }
@@ -391,8 +433,9 @@ fn tag_database(it: &Resource, _: &World) -> Option<Ask> {
 fn names(row: &Row, it: &Resource, service: Option<Service>, parameter: &str, value: &str) -> bool {
     let id = value.strip_suffix(":*").unwrap_or(value);
     let in_ec2 = || id.starts_with("arn:aws:ec2:") && id.rsplit('/').next() == Some(&it.id);
-    // A key is called by its id as well, which is the end of its ARN; anything else by its name.
-    let name = || if row.kind == "kms-key" { it.id.rsplit('/').next().unwrap_or_default() } else { text(it, "name") };
+    // Some are called by their id as well, which is the end of their ARN; anything else by its name.
+    let by_id = matches!(row.kind, "kms-key" | "namespace" | "discovery-service");
+    let name = || if by_id { end_of(&it.id) } else { text(it, "name") };
     id == it.id
         || (row.service == Service::Ec2 && in_ec2())
         || (service == Some(row.service) && row.names.contains(&parameter) && name() == value)

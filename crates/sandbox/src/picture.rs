@@ -12,6 +12,8 @@ pub(crate) mod kms;
 pub(crate) mod logs;
 pub(crate) mod rds;
 pub(crate) mod secrets;
+pub(crate) mod servicediscovery;
+pub(crate) mod ssm;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,6 +33,8 @@ pub(crate) struct Picture {
     pub(crate) logs: Arc<logs::Logs>,
     pub(crate) rds: Arc<rds::Rds>,
     pub(crate) secrets: Arc<secrets::Secrets>,
+    pub(crate) discovery: Arc<servicediscovery::Discovery>,
+    pub(crate) ssm: Arc<ssm::Ssm>,
 }
 
 impl Picture {
@@ -44,6 +48,8 @@ impl Picture {
         self.logs.things(&mut all);
         self.rds.things(&mut all);
         self.secrets.things(&mut all);
+        self.discovery.things(&mut all);
+        self.ssm.things(&mut all);
         all
     }
 }

@@ -161,6 +161,8 @@ pub fn emulator() -> BTreeMap<String, String> {
         ("winterbaume-kms", "0.2.1"),
         ("winterbaume-rds", "0.2.0"),
         ("winterbaume-secretsmanager", "0.2.0"),
+        ("winterbaume-servicediscovery", "0.2.1"),
+        ("winterbaume-ssm", "0.3.0"),
     ];
     crates.into_iter().map(|(name, version)| (name.to_owned(), version.to_owned())).collect()
 }

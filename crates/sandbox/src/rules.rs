@@ -19,6 +19,8 @@ mod kms;
 mod logs;
 mod rds;
 mod secrets;
+mod servicediscovery;
+mod ssm;
 mod sts;
 mod tagging;
 
@@ -261,6 +263,8 @@ impl Desk<'_> {
             Service::Logs => logs::handle(self, input).await,
             Service::Kms => kms::handle(self, input).await,
             Service::SecretsManager => secrets::handle(self, input).await,
+            Service::ServiceDiscovery => servicediscovery::handle(self, input).await,
+            Service::Ssm => ssm::handle(self, input).await,
             Service::Tagging => tagging::handle(self, input),
             Service::File => self.model(input),
         }
@@ -282,6 +286,7 @@ impl Desk<'_> {
             Service::Rds => rds::finish(self, id).await,
             Service::Kms => kms::finish(self, id).await,
             Service::SecretsManager => secrets::finish(self, id).await,
+            Service::ServiceDiscovery => servicediscovery::finish(self, id).await,
             Service::Ecs => ecs::finish(self, id),
             service => Err(Refusal::internal(format!("The sandbox does not know how {id} of {} ends", service.name()))),
         }
@@ -337,6 +342,12 @@ fn mismatch(service: Service, action: &str, token: &str) -> Refusal {
                  in use with a different {action} request."
             ),
         ),
+        (Service::ServiceDiscovery, "CreateService") => {
+            Refusal::new("ServiceAlreadyExists", "The creator request id was used for another service.")
+        }
+        (Service::ServiceDiscovery, _) => {
+            Refusal::new("NamespaceAlreadyExists", "The creator request id was used for another namespace.")
+        }
         _ => Refusal::new(
             "IdempotentParameterMismatch",
             format!("The client token '{token}' was already used for a request with other parameters."),

@@ -14,6 +14,8 @@ pub(crate) enum Service {
     Logs,
     Kms,
     SecretsManager,
+    ServiceDiscovery,
+    Ssm,
     Tagging,
     /// Of a model: files on the operator's machine.
     File,
@@ -32,7 +34,7 @@ pub(crate) enum Protocol {
 
 impl Service {
     /// All of them.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: &[Self] = &[
         Self::Ec2,
         Self::Sts,
         Self::Iam,
@@ -42,13 +44,15 @@ impl Service {
         Self::Logs,
         Self::Kms,
         Self::SecretsManager,
+        Self::ServiceDiscovery,
+        Self::Ssm,
         Self::Tagging,
         Self::File,
     ];
 
     /// By the name in a credential scope.
     pub(crate) fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|service| service.name() == name)
+        Self::ALL.iter().copied().find(|service| service.name() == name)
     }
 
     /// The name in a credential scope, in ARNs and in policies.
@@ -63,6 +67,8 @@ impl Service {
             Self::Logs => "logs",
             Self::Kms => "kms",
             Self::SecretsManager => "secretsmanager",
+            Self::ServiceDiscovery => "servicediscovery",
+            Self::Ssm => "ssm",
             Self::Tagging => "tagging",
             Self::File => "file",
         }
@@ -72,9 +78,7 @@ impl Service {
         match self {
             Self::Ec2 => Protocol::Ec2Query,
             Self::Sts | Self::Iam | Self::Rds => Protocol::Query,
-            Self::Ecs | Self::Ecr | Self::Logs | Self::Kms | Self::SecretsManager | Self::Tagging | Self::File => {
-                Protocol::Json
-            }
+            _ => Protocol::Json,
         }
     }
 
@@ -97,6 +101,8 @@ impl Service {
             Self::Logs => "Logs_20140328",
             Self::Kms => "TrentService",
             Self::SecretsManager => "secretsmanager",
+            Self::ServiceDiscovery => "Route53AutoNaming_v20170314",
+            Self::Ssm => "AmazonSSM",
             Self::Tagging => "ResourceGroupsTaggingAPI_20170126",
             _ => "",
         }
@@ -117,6 +123,7 @@ impl Service {
         match self {
             Self::Ec2 => Some("ClientToken"),
             Self::Ecs => Some("clientToken"),
+            Self::ServiceDiscovery => Some("CreatorRequestId"),
             // Secrets Manager's ClientRequestToken is the id of a version: its own rules see to it.
             _ => None,
         }

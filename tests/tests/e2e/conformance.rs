@@ -89,6 +89,18 @@ const KEY: &str = r#"
       - id: key
         op: aws.kms.key
         with: { description: of the app, enable_key_rotation: true, pending_window_in_days: 7 }"#;
+const SECRET: &str = r#"
+      - id: secret
+        op: aws.secretsmanager.secret
+        with:
+          name: app/db
+          description: of the app
+          secret_json: { user: app, port: 5432, password: "${inputs.password}", salt: { generate: { length: 24 } } }
+          force_delete_without_recovery: true"#;
+const NAMESPACE: &str = r#"
+      - id: namespace
+        op: aws.servicediscovery.private_dns_namespace
+        with: { name: local, vpc_id: "${vpc.vpc_id}", description: of the app, soa_ttl: 30 }"#;
 
 /// Each operation: what it is made on, and how to make it, as the last step of a runbook.
 const CASES: &[(&str, &[&str], &str)] = &[
@@ -228,6 +240,36 @@ const CASES: &[(&str, &[&str], &str)] = &[
             Version: "2012-10-17"
             Statement: [{ Effect: Allow, Action: "secretsmanager:GetSecretValue", Resource: "*" }]"#,
     ),
+    ("aws.secretsmanager.secret", &[], SECRET),
+    (
+        "aws.secretsmanager.secret_value",
+        &[SECRET],
+        r#"
+      - id: value
+        op: aws.secretsmanager.secret_value
+        with: { secret_id: "${secret.arn}", generate: { length: 20, exclude_punctuation: true } }"#,
+    ),
+    (
+        "aws.ssm.parameter",
+        &[],
+        r#"
+      - id: parameter
+        op: aws.ssm.parameter
+        with: { name: /app/token, type: SecureString, value: "${inputs.password}", description: of the app }"#,
+    ),
+    ("aws.servicediscovery.private_dns_namespace", &[VPC], NAMESPACE),
+    (
+        "aws.servicediscovery.service",
+        &[VPC, NAMESPACE],
+        r#"
+      - id: service
+        op: aws.servicediscovery.service
+        with:
+          name: orchestrator
+          namespace_id: "${namespace.namespace_id}"
+          dns_config: { dns_records: [{ type: A, ttl: 10 }, { type: SRV, ttl: 10 }] }
+          health_check_custom_config: { failure_threshold: 1 }"#,
+    ),
     ("aws.kms.key", &[], KEY),
     (
         "aws.kms.alias",
@@ -322,6 +364,11 @@ tests! {
     role_policy_attachment, "aws.iam.role_policy_attachment";
     policy, "aws.iam.policy";
     role_inline_policy, "aws.iam.role_inline_policy";
+    secret, "aws.secretsmanager.secret";
+    secret_value, "aws.secretsmanager.secret_value";
+    parameter, "aws.ssm.parameter";
+    private_dns_namespace, "aws.servicediscovery.private_dns_namespace";
+    discovery_service, "aws.servicediscovery.service";
     key, "aws.kms.key";
     alias, "aws.kms.alias";
 }

@@ -82,8 +82,10 @@ fn token(id: &str) -> Option<&str> {
         return Some(id);
     }
     let last = id.rsplit([':', '/']).next()?;
-    let made_up = last.len() == 36 && last.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
-    made_up.then_some(last)
+    let is_uuid = last.len() == 36 && last.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+    // Ids of Cloud Map, and what AWS adds to the name of a secret.
+    let of_cloud_map = id.contains(":servicediscovery:");
+    (is_uuid || of_cloud_map || id.contains(":secret:")).then_some(last)
 }
 
 /// A value without ids; lists are in the order of what is in them.

@@ -35,6 +35,11 @@ const MADE: &[(&str, &str)] = &[
     ("aws.ecr.repository", "ecr-repository"),
     ("aws.ecs.cluster", "ecs-cluster"),
     ("aws.logs.log_group", "log-group"),
+    ("aws.secretsmanager.secret", "secret"),
+    ("aws.secretsmanager.secret_value", ""),
+    ("aws.ssm.parameter", "parameter"),
+    ("aws.servicediscovery.private_dns_namespace", "namespace"),
+    ("aws.servicediscovery.service", "discovery-service"),
     ("aws.rds.db_cluster", "db-cluster"),
     ("aws.rds.db_cluster_parameter_group", "db-cluster-parameter-group"),
     ("aws.rds.db_instance", "db-instance"),
@@ -64,6 +69,10 @@ async fn one_of_each() -> Db {
     aws.ecr.create_repository().repository_name("app/web").send().await.unwrap();
     aws.ecs.create_cluster().cluster_name("app").send().await.unwrap();
     aws.logs.create_log_group().log_group_name("/app/web").send().await.unwrap();
+    aws.secrets.create_secret().name("app/db").secret_string("x").send().await.unwrap();
+    aws.parameter("/app/host", "x").send().await.unwrap();
+    let namespace = aws.namespace("local", &db.vpc).await;
+    aws.discovery.create_service().name("web").namespace_id(namespace).send().await.unwrap();
     let group = aws.rds.create_db_cluster_parameter_group().db_cluster_parameter_group_name("app");
     group.db_parameter_group_family("aurora-postgresql15").description("x").send().await.unwrap();
     db.cluster("one").await;
@@ -158,6 +167,10 @@ async fn somebody_deletes_every_kind_that_operations_make() {
         "db-cluster",
         "db-subnet-group",
         "db-cluster-parameter-group",
+        "discovery-service",
+        "namespace",
+        "parameter",
+        "secret",
         "log-group",
         "ecs-cluster",
         "ecr-repository",

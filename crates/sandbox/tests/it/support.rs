@@ -25,6 +25,8 @@ pub(crate) struct Aws {
     pub(crate) logs: aws_sdk_cloudwatchlogs::Client,
     pub(crate) kms: aws_sdk_kms::Client,
     pub(crate) secrets: aws_sdk_secretsmanager::Client,
+    pub(crate) discovery: aws_sdk_servicediscovery::Client,
+    pub(crate) ssm: aws_sdk_ssm::Client,
     pub(crate) tagging: aws_sdk_resourcegroupstagging::Client,
 }
 
@@ -89,6 +91,8 @@ impl Aws {
             logs: client!(aws_sdk_cloudwatchlogs, sandbox, caller, region),
             kms: client!(aws_sdk_kms, sandbox, caller, region),
             secrets: client!(aws_sdk_secretsmanager, sandbox, caller, region),
+            discovery: client!(aws_sdk_servicediscovery, sandbox, caller, region),
+            ssm: client!(aws_sdk_ssm, sandbox, caller, region),
             tagging: client!(aws_sdk_resourcegroupstagging, sandbox, caller, region),
             sandbox,
         }
