@@ -22,7 +22,7 @@ const OF_THE_RUN: &[&str] = &["ec2:DescribeTags", "sts:GetCallerIdentity", "tag:
 const TAG: &str = "ec2:CreateTags";
 
 /// Actions that IAM takes for anything or not at all: what they make cannot be named.
-const OF_NOTHING_NAMED: &[&str] = &["ecs:CreateCluster"];
+const OF_NOTHING_NAMED: &[&str] = &["ecs:CreateCluster", "ecs:DeregisterTaskDefinition"];
 
 /// The size that a managed policy may have, in characters without white space.
 pub(crate) const LARGEST: usize = 6144;
