@@ -271,7 +271,7 @@ impl Desk<'_> {
             Service::Rds => rds::finish(self, id).await,
             Service::Kms => kms::finish(self, id).await,
             Service::SecretsManager => secrets::finish(self, id).await,
-            Service::Ecs => ecs::finish(self, id),
+            Service::Ecs => ecs::finish(self, id).await,
             service => Err(Refusal::internal(format!("The sandbox does not know how {id} of {} ends", service.name()))),
         }
     }

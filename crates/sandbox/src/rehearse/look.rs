@@ -78,11 +78,12 @@ fn called(resource: &Resource, run: &str) -> String {
 
 /// The part of an id that is made up anew; none where it says only what it is called.
 fn token(id: &str) -> Option<&str> {
-    if !id.starts_with("arn:") {
+    // The number of a revision says nothing by itself.
+    if !id.starts_with("arn:") || id.contains(":task-definition/") {
         return Some(id);
     }
     let last = id.rsplit([':', '/']).next()?;
-    let made_up = last.len() == 36 && last.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+    let made_up = [32, 36].contains(&last.len()) && last.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
     made_up.then_some(last)
 }
 
@@ -111,7 +112,10 @@ fn write_value(value: &Value, ids: &Names, out: &mut String) {
             }
             out.push('}');
         }
-        Value::String(text) => switchback_rehearsal::world::rename(text, ids, out),
+        Value::String(text) => match ids.get(text) {
+            Some(name) => out.push_str(name),
+            None => switchback_rehearsal::world::rename(text, ids, out),
+        },
         other => {
             let _ = write!(out, "{other}");
         }
