@@ -147,6 +147,12 @@ arns! {
     KmsKeyArn, "kms", "key/";
     /// An ECS cluster, `arn:aws:ecs:us-east-1:123456789012:cluster/app`.
     EcsClusterArn, "ecs", "cluster/";
+    /// A revision of an ECS task definition, `arn:aws:ecs:us-east-1:123456789012:task-definition/app:3`.
+    TaskDefinitionArn, "ecs", "task-definition/";
+    /// An ECS service, `arn:aws:ecs:us-east-1:123456789012:service/app/web`.
+    EcsServiceArn, "ecs", "service/";
+    /// An ECS task, `arn:aws:ecs:us-east-1:123456789012:task/app/0123456789abcdef0123456789abcdef`.
+    EcsTaskArn, "ecs", "task/";
     /// An ECR repository, `arn:aws:ecr:us-east-1:123456789012:repository/app`.
     RepositoryArn, "ecr", "repository/";
     /// A log group, `arn:aws:logs:us-east-1:123456789012:log-group:/ecs/app`.
@@ -174,6 +180,10 @@ names! {
     RoleName;
     /// An ECS cluster's name.
     EcsClusterName;
+    /// A family of ECS task definitions.
+    TaskFamily;
+    /// An ECS service's name.
+    EcsServiceName;
     /// An ECR repository's name.
     RepositoryName;
     /// A log group's name.

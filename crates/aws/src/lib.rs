@@ -75,6 +75,10 @@ pub fn register(registry: &mut Registry) -> Result<(), DuplicateKind> {
     registry.register(ecr::lifecycle_policy::LifecyclePolicy)?;
     registry.register(ecr::repository::Repository)?;
     registry.register(ecs::cluster::Cluster)?;
+    registry.register(ecs::run_task::RunTask)?;
+    registry.register(ecs::service::Service)?;
+    registry.register(ecs::service_update::ServiceUpdate)?;
+    registry.register(ecs::task_definition::TaskDefinition)?;
     registry.register(logs::log_group::LogGroup)?;
     registry.register(rds::db_cluster::DbCluster)?;
     registry.register(rds::db_cluster_parameter_group::DbClusterParameterGroup)?;
@@ -110,6 +114,10 @@ mod tests {
         ("aws.ecr.lifecycle_policy", 1),
         ("aws.ecr.repository", 1),
         ("aws.ecs.cluster", 1),
+        ("aws.ecs.run_task", 1),
+        ("aws.ecs.service", 1),
+        ("aws.ecs.service_update", 1),
+        ("aws.ecs.task_definition", 1),
         ("aws.iam.policy", 1),
         ("aws.iam.role", 1),
         ("aws.iam.role_inline_policy", 1),

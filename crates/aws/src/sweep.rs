@@ -116,6 +116,30 @@ async fn is_left(context: &AwsContext, calls: &CallLog, text: &str, arn: Arn<'_>
             let reply = ask.await.map_err(|e| op_error(Call::new("ecs:DescribeClusters", text), e))?;
             reply.clusters().iter().any(|cluster| cluster.status() != Some("INACTIVE"))
         }
+        ("ecs", "service") => {
+            let (cluster, name) = arn.name.split_once('/').unwrap_or(("default", arn.name));
+            let ask = context.ecs_of_no_step(calls).describe_services().cluster(cluster).services(name).send();
+            let reply = found(ask.await.map_err(|e| op_error(Call::new("ecs:DescribeServices", text), e)))?;
+            reply.is_some_and(|reply| reply.services().iter().any(|it| it.status() != Some("INACTIVE")))
+        }
+        ("ecs", "task-definition") => {
+            let ask = context.ecs_of_no_step(calls).describe_task_definition().task_definition(text).send();
+            let reply = ask.await.map_err(|e| op_error(Call::new("ecs:DescribeTaskDefinition", text), e));
+            match reply {
+                Ok(reply) => {
+                    reply.task_definition().is_some_and(|it| it.status().is_some_and(|s| s.as_str() == "ACTIVE"))
+                }
+                // It has no code of its own.
+                Err(e) if e.code.as_deref() == Some("ClientException") => false,
+                Err(e) => return Err(e),
+            }
+        }
+        ("ecs", "task") => {
+            let cluster = arn.name.split_once('/').map_or("default", |(cluster, _)| cluster);
+            let ask = context.ecs_of_no_step(calls).describe_tasks().cluster(cluster).tasks(text).send();
+            let reply = found(ask.await.map_err(|e| op_error(Call::new("ecs:DescribeTasks", text), e)))?;
+            reply.is_some_and(|reply| reply.tasks().iter().any(|it| it.last_status() != Some("STOPPED")))
+        }
         ("logs", "log-group") => {
             // A name may end with a star in an ARN; a prefix is that of longer names too.
             let name = arn.name.trim_end_matches(":*");
@@ -219,6 +243,7 @@ mod tests {
     async fn what_is_gone_and_what_stays_on_purpose_is_not_left() {
         let of = |kind: &str| format!("{kind}-1234abcd");
         let key = |state: &str| reply(&json!({"KeyMetadata": {"KeyId": "k", "KeyState": state}}));
+        let definition = |status: &str| reply(&json!({"taskDefinition": {"status": status}}));
         let cluster = |status: &str| reply(&json!({"clusters": [{"status": status}]}));
         let secret = |deleted: Value| reply(&json!({"Name": "s", "DeletedDate": deleted}));
         let groups = |names: &[&str]| {
@@ -238,6 +263,16 @@ mod tests {
             (of("kms:us-east-1:123456789012:key/"), GONE, false),
             (of("ecs:us-east-1:123456789012:cluster/"), cluster("ACTIVE"), true),
             (of("ecs:us-east-1:123456789012:cluster/"), cluster("INACTIVE"), false),
+            ("ecs:us-east-1:1:service/app/web".to_owned(), reply(&json!({"services": [{"status": "ACTIVE"}]})), true),
+            (
+                "ecs:us-east-1:1:service/app/web".to_owned(),
+                reply(&json!({"services": [{"status": "INACTIVE"}]})),
+                false,
+            ),
+            ("ecs:us-east-1:1:task-definition/app:1".to_owned(), definition("ACTIVE"), true),
+            ("ecs:us-east-1:1:task-definition/app:1".to_owned(), definition("INACTIVE"), false),
+            ("ecs:us-east-1:1:task/app/1".to_owned(), reply(&json!({"tasks": [{"lastStatus": "RUNNING"}]})), true),
+            ("ecs:us-east-1:1:task/app/1".to_owned(), reply(&json!({"tasks": [{"lastStatus": "STOPPED"}]})), false),
             (of("secretsmanager:us-east-1:123456789012:secret:"), secret(Value::Null), true),
             (of("secretsmanager:us-east-1:123456789012:secret:"), secret(json!(1.5e9)), false),
             ("logs:us-east-1:123456789012:log-group:/app".to_owned(), groups(&["/app", "/app/web"]), true),

@@ -22,7 +22,7 @@ const OF_THE_RUN: &[&str] = &["ec2:DescribeTags", "sts:GetCallerIdentity", "tag:
 const TAG: &str = "ec2:CreateTags";
 
 /// Actions that IAM takes for anything or not at all: what they make cannot be named.
-const OF_NOTHING_NAMED: &[&str] = &["ecs:CreateCluster"];
+const OF_NOTHING_NAMED: &[&str] = &["ecs:CreateCluster", "ecs:DeregisterTaskDefinition"];
 
 /// What is called and is not AWS: no policy of IAM knows it.
 const NOT_AWS: &[&str] = &["command", "file", "http", "nats", "postgresql", "registry", "tcp"];

@@ -225,6 +225,36 @@ const ROWS: &[Row] = &[
         },
     },
     Row {
+        kind: "ecs-task-definition",
+        service: Service::Ecs,
+        names: &[],
+        delete: |it| Ask::Json("DeregisterTaskDefinition", json!({"taskDefinition": it.id})),
+        // A revision is never changed.
+        change: tag_ecs,
+    },
+    Row {
+        kind: "ecs-service",
+        service: Service::Ecs,
+        names: &["service", "services", "serviceName"],
+        delete: |it| {
+            Ask::Json("DeleteService", json!({"cluster": text(it, "cluster"), "service": it.id, "force": true}))
+        },
+        change: |it, _| {
+            let mut network = it.attributes.get("service")?.get("networkConfiguration")?.clone();
+            let held = &mut network["awsvpcConfiguration"]["assignPublicIp"];
+            *held = json!(if *held == "ENABLED" { "DISABLED" } else { "ENABLED" });
+            let body = json!({"cluster": text(it, "cluster"), "service": it.id, "networkConfiguration": network});
+            Some(Ask::Json("UpdateService", body))
+        },
+    },
+    Row {
+        kind: "ecs-task",
+        service: Service::Ecs,
+        names: &[],
+        delete: |it| Ask::Json("StopTask", json!({"cluster": text(it, "cluster"), "task": it.id})),
+        change: tag_ecs,
+    },
+    Row {
         kind: "log-group",
         service: Service::Logs,
         names: &["logGroupName", "logGroupNamePrefix", "logGroupIdentifier"],
@@ -422,6 +452,11 @@ fn other_days(it: &Resource) -> &'static str {
 fn tag(it: &Resource, _: &World) -> Option<Ask> {
     let call = Params::call("CreateTags").with("ResourceId.1", &it.id);
     Some(Ask::Query(call.with("Tag.1.Key", SOMEBODY).with("Tag.1.Value", "was here")))
+}
+
+fn tag_ecs(it: &Resource, _: &World) -> Option<Ask> {
+    let tags = json!([{"key": SOMEBODY, "value": "was here"}]);
+    Some(Ask::Json("TagResource", json!({"resourceArn": it.id, "tags": tags})))
 }
 
 fn tag_database(it: &Resource, _: &World) -> Option<Ask> {

@@ -32,6 +32,8 @@ pub(crate) struct Notes {
     pub(crate) flags: BTreeSet<(String, Flag)>,
     /// Attributes of a resource that the emulator forgets, by names of the rules. They are in the report.
     pub(crate) facts: BTreeMap<String, BTreeMap<&'static str, Value>>,
+    /// The same of what passes by itself: it is not in the report.
+    pub(crate) passing: BTreeMap<String, BTreeMap<&'static str, Value>>,
     /// By service, action and token.
     pub(crate) replays: BTreeMap<(Service, String, String), Replay>,
     /// By which access key something was made that cannot be tagged.
@@ -114,6 +116,7 @@ impl Notes {
         self.gone.retain(|id, _| exists(id));
         self.stuck.retain(|id| exists(id));
         self.facts.retain(|id, _| exists(id));
+        self.passing.retain(|id, _| exists(id));
         self.flags.retain(|(id, _)| exists(id));
         self.versions.retain(|id, _| exists(id));
         self.numbers.retain(|id, _| exists(id));

@@ -287,7 +287,7 @@ impl Desk<'_> {
             Service::Kms => kms::finish(self, id).await,
             Service::SecretsManager => secrets::finish(self, id).await,
             Service::ServiceDiscovery => servicediscovery::finish(self, id).await,
-            Service::Ecs => ecs::finish(self, id),
+            Service::Ecs => ecs::finish(self, id).await,
             service => Err(Refusal::internal(format!("The sandbox does not know how {id} of {} ends", service.name()))),
         }
     }

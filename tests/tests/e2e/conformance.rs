@@ -101,6 +101,45 @@ const NAMESPACE: &str = r#"
       - id: namespace
         op: aws.servicediscovery.private_dns_namespace
         with: { name: local, vpc_id: "${vpc.vpc_id}", description: of the app, soa_ttl: 30 }"#;
+const ECS_CLUSTER: &str = r#"
+      - id: containers
+        op: aws.ecs.cluster
+        with: { cluster_name: app }"#;
+const DEFINITION: &str = r#"
+      - id: definition
+        op: aws.ecs.task_definition
+        with:
+          family: app
+          cpu: "256"
+          memory: "512"
+          network_mode: awsvpc
+          requires_compatibilities: [FARGATE]
+          task_role_arn: "${role.role_arn}"
+          container_definitions:
+            - { name: app, image: "app:1", portMappings: [{ containerPort: 80 }], environment: [{ name: A, value: "1" }] }"#;
+const SECOND_DEFINITION: &str = r#"
+      - id: second
+        op: aws.ecs.task_definition
+        with:
+          family: app
+          cpu: "256"
+          memory: "512"
+          network_mode: awsvpc
+          requires_compatibilities: [FARGATE]
+          container_definitions: '[{"name": "app", "image": "app:2"}]'"#;
+const SERVICE: &str = r#"
+      - id: service
+        op: aws.ecs.service
+        with:
+          cluster: "${containers.cluster_name}"
+          service_name: web
+          task_definition: "${definition.task_definition_arn}"
+          desired_count: 2
+          launch_type: FARGATE
+          network_configuration:
+            awsvpc_configuration: { subnets: "${subnet[*].subnet_id}", security_groups: ["${group.group_id}"] }
+          deployment_configuration: { deployment_circuit_breaker: { enable: true, rollback: true } }
+          propagate_tags: SERVICE"#;
 
 /// Each operation: what it is made on, and how to make it, as the last step of a runbook.
 const CASES: &[(&str, &[&str], &str)] = &[
@@ -195,6 +234,35 @@ const CASES: &[(&str, &[&str], &str)] = &[
           capacity_providers: [FARGATE, FARGATE_SPOT]
           default_capacity_provider_strategy: [{ capacity_provider: FARGATE, weight: 1, base: 1 }]
           settings: [{ name: containerInsights, value: enabled }]"#,
+    ),
+    ("aws.ecs.task_definition", &[ROLE], DEFINITION),
+    ("aws.ecs.service", &[VPC, SUBNETS, GROUP, ECS_CLUSTER, ROLE, DEFINITION], SERVICE),
+    (
+        "aws.ecs.service_update",
+        &[VPC, SUBNETS, GROUP, ECS_CLUSTER, ROLE, DEFINITION, SECOND_DEFINITION, SERVICE],
+        r#"
+      - id: update
+        op: aws.ecs.service_update
+        with:
+          cluster: "${service.cluster}"
+          service: "${service.service_name}"
+          task_definition: "${second.task_definition_arn}"
+          desired_count: 3"#,
+    ),
+    (
+        "aws.ecs.run_task",
+        &[VPC, SUBNETS, GROUP, ECS_CLUSTER, SECOND_DEFINITION],
+        r#"
+      - id: migrate
+        op: aws.ecs.run_task
+        with:
+          cluster: "${containers.cluster_name}"
+          task_definition: "${second.task_definition_arn}"
+          launch_type: FARGATE
+          network_configuration:
+            awsvpc_configuration: { subnets: "${subnet[*].subnet_id}", security_groups: ["${group.group_id}"] }
+          overrides: { container_overrides: [{ name: app, command: [migrate, up] }] }
+          undo: { overrides: { container_overrides: [{ name: app, command: [migrate, down] }] } }"#,
     ),
     ("aws.ecr.repository", &[], REPOSITORY),
     (
@@ -357,6 +425,10 @@ tests! {
     db_cluster, "aws.rds.db_cluster";
     db_instance, "aws.rds.db_instance";
     ecs_cluster, "aws.ecs.cluster";
+    task_definition, "aws.ecs.task_definition";
+    ecs_service, "aws.ecs.service";
+    service_update, "aws.ecs.service_update";
+    run_task, "aws.ecs.run_task";
     repository, "aws.ecr.repository";
     lifecycle_policy, "aws.ecr.lifecycle_policy";
     log_group, "aws.logs.log_group";

@@ -78,14 +78,16 @@ fn called(resource: &Resource, run: &str) -> String {
 
 /// The part of an id that is made up anew; none where it says only what it is called.
 fn token(id: &str) -> Option<&str> {
-    if !id.starts_with("arn:") {
+    // The number of a revision says nothing by itself.
+    if !id.starts_with("arn:") || id.contains(":task-definition/") {
         return Some(id);
     }
     let last = id.rsplit([':', '/']).next()?;
-    let is_uuid = last.len() == 36 && last.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+    // A UUID, or a task's.
+    let is_made_up = [32, 36].contains(&last.len()) && last.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
     // Ids of Cloud Map, and what AWS adds to the name of a secret.
     let of_cloud_map = id.contains(":servicediscovery:");
-    (is_uuid || of_cloud_map || id.contains(":secret:")).then_some(last)
+    (is_made_up || of_cloud_map || id.contains(":secret:")).then_some(last)
 }
 
 /// A value without ids; lists are in the order of what is in them.
@@ -113,7 +115,10 @@ fn write_value(value: &Value, ids: &Names, out: &mut String) {
             }
             out.push('}');
         }
-        Value::String(text) => switchback_rehearsal::world::rename(text, ids, out),
+        Value::String(text) => match ids.get(text) {
+            Some(name) => out.push_str(name),
+            None => switchback_rehearsal::world::rename(text, ids, out),
+        },
         other => {
             let _ = write!(out, "{other}");
         }

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_ec2::types::{IpPermission, IpRange, ResourceType};
+use aws_sdk_ecs::types::LaunchType;
 use switchback_sandbox::{Effect, Fault, Meddling, Sandbox, World};
 
 use crate::rds::{Db, db};
@@ -34,6 +35,10 @@ const MADE: &[(&str, &str)] = &[
     ("aws.ecr.lifecycle_policy", ""),
     ("aws.ecr.repository", "ecr-repository"),
     ("aws.ecs.cluster", "ecs-cluster"),
+    ("aws.ecs.run_task", "ecs-task"),
+    ("aws.ecs.service", "ecs-service"),
+    ("aws.ecs.service_update", ""),
+    ("aws.ecs.task_definition", "ecs-task-definition"),
     ("aws.logs.log_group", "log-group"),
     ("aws.secretsmanager.secret", "secret"),
     ("aws.secretsmanager.secret_value", ""),
@@ -84,6 +89,12 @@ async fn one_of_each() -> Db {
     let take = aws.rds.create_db_snapshot().db_instance_identifier("alone").db_snapshot_identifier("last");
     take.send().await.unwrap();
     db.wait();
+    // Last: a task ends by itself.
+    aws.definition("app").await;
+    let network = crate::ecs::network(&db.subnets[0], &db.group);
+    aws.service("app", "app", 0).network_configuration(network.clone()).send().await.unwrap();
+    let run = aws.ecs.run_task().cluster("app").task_definition("app").launch_type(LaunchType::Fargate);
+    run.network_configuration(network).send().await.unwrap();
     db
 }
 
@@ -161,6 +172,9 @@ async fn somebody_deletes_every_kind_that_operations_make() {
         assert_eq!(sandbox.world().await, before);
     }
     for kind in [
+        "ecs-task",
+        "ecs-service",
+        "ecs-task-definition",
         "db-snapshot",
         "db-cluster-snapshot",
         "db-instance",
