@@ -214,6 +214,7 @@ fn class_of_code(call: Call<'_>, code: &str, text: &str) -> Option<ErrorClass> {
         | "OperationAborted"
         | "OperationAbortedException"
         | "TooManyUpdates"
+        | "ContinuousBackupsUnavailableException"
         | "UpdateInProgressException" => ErrorClass::Busy,
         "InvalidSubnet.Conflict"
         | "Resource.AlreadyAssociated"
@@ -221,6 +222,8 @@ fn class_of_code(call: Call<'_>, code: &str, text: &str) -> Option<ErrorClass> {
         | "ResourceExistsException"
         | "IdempotentParameterMismatch"
         | "EntityAlreadyExists" => already_exists(call),
+        // Elastic Load Balancing: `DuplicateListener`, `DuplicateTargetGroupName`.
+        _ if code.starts_with("Duplicate") => already_exists(call),
         _ if code.ends_with(".Duplicate") || code.contains("AlreadyExists") => already_exists(call),
         _ if code.starts_with("DeleteConflict") || code.contains("ResourceInUse") || code.ends_with(".InUse") => {
             ErrorClass::Busy
@@ -230,6 +233,8 @@ fn class_of_code(call: Call<'_>, code: &str, text: &str) -> Option<ErrorClass> {
         _ if is_wrong_state(code) => ErrorClass::Busy,
         // RDS, of a subnet that it does not see yet.
         "InvalidSubnet" if call.just_made => ErrorClass::Busy,
+        // Elastic Load Balancing, of a security group that it does not see yet.
+        "InvalidSecurityGroup" if call.just_made => ErrorClass::Busy,
         _ if code_is_not_found(code) && call.just_made => ErrorClass::Busy,
         _ => return None,
     };
@@ -384,6 +389,11 @@ mod tests {
             (400, "ResourceExistsException", Permanent, AlreadyExists),
             (400, "DuplicateRequest", Permanent, AlreadyExists),
             (400, "ServiceAlreadyExists", Permanent, AlreadyExists),
+            (400, "ContinuousBackupsUnavailableException", Busy, Busy),
+            (400, "DuplicateLoadBalancerName", Permanent, AlreadyExists),
+            (400, "DuplicateListener", Permanent, AlreadyExists),
+            (400, "InvalidSecurityGroup", Permanent, Permanent),
+            (400, "ResourceInUseException", Busy, Busy),
             (400, "ClusterContainsServicesException", Busy, Busy),
             (400, "ClusterContainsTasksException", Busy, Busy),
             (400, "ClusterContainsContainerInstancesException", Busy, Busy),

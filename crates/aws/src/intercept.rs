@@ -33,7 +33,9 @@ use crate::context::ATTEMPT_TIMEOUT;
 /// Whether a call of this name can change anything. `Describe`, `Get`, `List` and the like cannot.
 #[must_use]
 pub fn is_write(operation: &str) -> bool {
-    !["Describe", "Get", "List", "Search", "BatchGet", "Lookup"].iter().any(|verb| operation.starts_with(verb))
+    !["Describe", "Get", "List", "Search", "BatchGet", "Lookup", "Query", "Scan"]
+        .iter()
+        .any(|verb| operation.starts_with(verb))
 }
 
 /// Of every client, bound to a step or not: a write is attempted once, whatever the client's own
@@ -206,6 +208,7 @@ impl Intercept for Bound {
 fn prefix(service: &str) -> String {
     match service.to_ascii_lowercase().as_str() {
         "cloudwatch logs" => "logs".to_owned(),
+        "elastic load balancing v2" => "elasticloadbalancing".to_owned(),
         "resource groups tagging api" => "tag".to_owned(),
         "secrets manager" => "secretsmanager".to_owned(),
         service => service.to_owned(),

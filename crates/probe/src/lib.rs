@@ -5,6 +5,7 @@
 
 pub mod control;
 pub mod ecs_tasks;
+pub mod rds_cluster_endpoints;
 
 use switchback_engine::Registry;
 use switchback_engine::registry::DuplicateKind;
@@ -16,5 +17,6 @@ use switchback_engine::registry::DuplicateKind;
 pub fn register(registry: &mut Registry) -> Result<(), DuplicateKind> {
     registry.register(control::Checkpoint)?;
     registry.register(ecs_tasks::EcsTasks)?;
+    registry.register(rds_cluster_endpoints::RdsClusterEndpoints)?;
     Ok(())
 }

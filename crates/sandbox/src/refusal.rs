@@ -74,7 +74,7 @@ impl Refusal {
     pub(crate) fn throttled(service: Service) -> Self {
         match service {
             Service::Ec2 => Self::new("RequestLimitExceeded", "Request limit exceeded.").with_status(503),
-            Service::Sts | Service::Iam | Service::Rds => Self::new("Throttling", "Rate exceeded"),
+            Service::Sts | Service::Iam | Service::Rds | Service::Elb => Self::new("Throttling", "Rate exceeded"),
             Service::Tagging => Self::new("ThrottledException", "Rate exceeded"),
             _ => Self::new("ThrottlingException", "Rate exceeded"),
         }

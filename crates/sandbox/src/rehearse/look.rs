@@ -83,8 +83,8 @@ fn token(id: &str) -> Option<&str> {
         return Some(id);
     }
     let last = id.rsplit([':', '/']).next()?;
-    // A UUID, or a task's.
-    let is_made_up = [32, 36].contains(&last.len()) && last.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+    // A UUID; a task's; a load balancer's.
+    let is_made_up = [16, 32, 36].contains(&last.len()) && last.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
     // Ids of Cloud Map, and what AWS adds to the name of a secret.
     let of_cloud_map = id.contains(":servicediscovery:");
     (is_made_up || of_cloud_map || id.contains(":secret:")).then_some(last)
