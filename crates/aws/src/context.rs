@@ -293,6 +293,7 @@ macro_rules! clients {
 }
 
 clients! {
+    cloudwatch, cloudwatch_of_no_step, aws_sdk_cloudwatch, "CloudWatch";
     ec2, ec2_of_no_step, aws_sdk_ec2, "EC2";
     ecr, ecr_of_no_step, aws_sdk_ecr, "ECR";
     ecs, ecs_of_no_step, aws_sdk_ecs, "ECS";
@@ -301,6 +302,7 @@ clients! {
     logs, logs_of_no_step, aws_sdk_cloudwatchlogs, "CloudWatch Logs";
     rds, rds_of_no_step, aws_sdk_rds, "RDS";
     secretsmanager, secretsmanager_of_no_step, aws_sdk_secretsmanager, "Secrets Manager";
+    sns, sns_of_no_step, aws_sdk_sns, "SNS";
     sts, sts_of_no_step, aws_sdk_sts, "STS";
     tagging, tagging_of_no_step, aws_sdk_resourcegroupstagging, "the Resource Groups Tagging API";
 }

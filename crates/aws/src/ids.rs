@@ -161,6 +161,12 @@ arns! {
     DbClusterParameterGroupArn, "rds", "cluster-pg:";
     /// A secret, `arn:aws:secretsmanager:us-east-1:123456789012:secret:app/db-a1b2c3`.
     SecretArn, "secretsmanager", "secret:";
+    /// An SNS topic, `arn:aws:sns:us-east-1:123456789012:alerts`.
+    TopicArn, "sns", "";
+    /// A subscription of an SNS topic, the topic's ARN and an id.
+    SubscriptionArn, "sns", "";
+    /// A metric alarm, `arn:aws:cloudwatch:us-east-1:123456789012:alarm:errors`.
+    AlarmArn, "cloudwatch", "alarm:";
 }
 
 names! {
@@ -186,6 +192,8 @@ names! {
     KmsAliasName;
     /// A DB parameter group's name.
     DbParameterGroupName;
+    /// A metric alarm's name.
+    AlarmName;
 }
 
 fn check(id: &str, prefix: &str, field: &str, errors: &mut Vec<ParamError>) {

@@ -19,6 +19,7 @@
 mod asked;
 pub mod calls;
 mod cidr;
+pub mod cloudwatch;
 pub mod context;
 pub mod document;
 pub mod ec2;
@@ -35,6 +36,7 @@ mod named;
 pub mod provider;
 pub mod rds;
 pub mod secret;
+pub mod sns;
 mod sweep;
 pub mod tags;
 #[cfg(test)]
@@ -51,6 +53,7 @@ pub use provider::AwsProvider;
 /// # Errors
 /// When a kind is registered already.
 pub fn register(registry: &mut Registry) -> Result<(), DuplicateKind> {
+    registry.register(cloudwatch::metric_alarm::MetricAlarm)?;
     registry.register(ec2::vpc::Vpc)?;
     registry.register(ec2::subnet::Subnet)?;
     registry.register(ec2::internet_gateway::InternetGateway)?;
@@ -77,6 +80,9 @@ pub fn register(registry: &mut Registry) -> Result<(), DuplicateKind> {
     registry.register(rds::db_cluster_parameter_group::DbClusterParameterGroup)?;
     registry.register(rds::db_instance::DbInstance)?;
     registry.register(rds::db_subnet_group::DbSubnetGroup)?;
+    registry.register(sns::subscription::Subscription)?;
+    registry.register(sns::topic::Topic)?;
+    registry.register(sns::topic_policy::TopicPolicy)?;
     Ok(())
 }
 
@@ -87,6 +93,7 @@ mod tests {
     /// Journals name operations by kind and version. A line here is never changed: a renamed kind
     /// cannot be found after a crash, and a stored type that changes takes a new version.
     const COMMITTED: &[(&str, u32)] = &[
+        ("aws.cloudwatch.metric_alarm", 1),
         ("aws.ec2.elastic_ip", 1),
         ("aws.ec2.internet_gateway", 1),
         ("aws.ec2.internet_gateway_attachment", 1),
@@ -113,6 +120,9 @@ mod tests {
         ("aws.rds.db_cluster_parameter_group", 1),
         ("aws.rds.db_instance", 1),
         ("aws.rds.db_subnet_group", 1),
+        ("aws.sns.subscription", 1),
+        ("aws.sns.topic", 1),
+        ("aws.sns.topic_policy", 1),
     ];
 
     #[test]

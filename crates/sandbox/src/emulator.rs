@@ -14,6 +14,7 @@
 //! The crates know one account a process. An emulator that plays another one swaps the two in all that goes in and
 //! comes out, so that rules and callers see the account of the place, and an ARN of the other account stays one.
 
+mod cloudwatch;
 mod ec2;
 mod ecr;
 mod ecs;
@@ -22,6 +23,7 @@ mod kms;
 mod logs;
 mod rds;
 mod secrets;
+mod sns;
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -34,6 +36,7 @@ use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use winterbaume_cloudwatch::{CloudWatchService, CloudwatchStateView};
 use winterbaume_cloudwatchlogs::{CloudWatchLogsService, LogsStateView};
 use winterbaume_core::{MockRequest, MockResponse, MockService, StatefulService, default_account_id};
 use winterbaume_ec2::views::CountersView;
@@ -44,6 +47,7 @@ use winterbaume_iam::{IamService, IamStateView};
 use winterbaume_kms::{KmsService, KmsStateView};
 use winterbaume_rds::{RdsService, RdsStateView};
 use winterbaume_secretsmanager::{SecretsManagerService, SecretsmanagerStateView};
+use winterbaume_sns::{SnsService, SnsStateView};
 use winterbaume_sts::StsService;
 use winterbaume_sts::views::StsStateView;
 
@@ -216,6 +220,9 @@ services! {
     ecs: EcsService, EcsStateView, Ecs, |view, all| all.ecs = Arc::new(ecs::picture_of(view));
     ecr: EcrService, EcrStateView, Ecr, |view, all| all.ecr = Arc::new(ecr::picture_of(view));
     logs: CloudWatchLogsService, LogsStateView, Logs, |view, all| all.logs = Arc::new(logs::picture_of(view));
+    cloudwatch: CloudWatchService, CloudwatchStateView, CloudWatch,
+        |view, all| all.cloudwatch = Arc::new(cloudwatch::picture_of(view));
+    sns: SnsService, SnsStateView, Sns, |view, all| all.sns = Arc::new(sns::picture_of(view));
     kms: KmsService, KmsStateView, Kms, |view, all| all.kms = Arc::new(kms::picture_of(view));
     secrets: SecretsManagerService, SecretsmanagerStateView, SecretsManager,
         |view, all| all.secrets = Arc::new(secrets::picture_of(view));

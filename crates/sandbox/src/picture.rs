@@ -4,6 +4,7 @@
 //! is not needed for a decision, a describe call or the report is left out. Each service has a section of its own; a
 //! write replaces the section that it touched and shares the others.
 
+pub(crate) mod cloudwatch;
 pub(crate) mod ec2;
 pub(crate) mod ecr;
 pub(crate) mod ecs;
@@ -12,6 +13,7 @@ pub(crate) mod kms;
 pub(crate) mod logs;
 pub(crate) mod rds;
 pub(crate) mod secrets;
+pub(crate) mod sns;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use crate::query::Tags;
 /// Everything that exists in one place.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Picture {
+    pub(crate) cloudwatch: Arc<cloudwatch::CloudWatch>,
     pub(crate) ec2: Arc<ec2::Ec2>,
     pub(crate) ecr: Arc<ecr::Ecr>,
     pub(crate) ecs: Arc<ecs::Ecs>,
@@ -31,12 +34,14 @@ pub(crate) struct Picture {
     pub(crate) logs: Arc<logs::Logs>,
     pub(crate) rds: Arc<rds::Rds>,
     pub(crate) secrets: Arc<secrets::Secrets>,
+    pub(crate) sns: Arc<sns::Sns>,
 }
 
 impl Picture {
     /// Everything outside of EC2, by ARN.
     pub(crate) fn things(&self) -> BTreeMap<&str, Thing<'_>> {
         let mut all = BTreeMap::new();
+        self.cloudwatch.things(&mut all);
         self.ecr.things(&mut all);
         self.ecs.things(&mut all);
         self.iam.things(&mut all);
@@ -44,6 +49,7 @@ impl Picture {
         self.logs.things(&mut all);
         self.rds.things(&mut all);
         self.secrets.things(&mut all);
+        self.sns.things(&mut all);
         all
     }
 }

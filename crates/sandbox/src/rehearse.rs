@@ -152,6 +152,7 @@ pub fn emulator() -> BTreeMap<String, String> {
         ("winterbaume-core", "0.2.0"),
         ("winterbaume-ec2", "1.0.0"),
         ("winterbaume-sts", "0.2.0"),
+        ("winterbaume-cloudwatch", "0.2.0"),
         ("winterbaume-cloudwatchlogs", "0.2.0"),
         ("winterbaume-ecr", "0.2.0"),
         ("winterbaume-ecs", "0.2.0"),
@@ -159,6 +160,7 @@ pub fn emulator() -> BTreeMap<String, String> {
         ("winterbaume-kms", "0.2.1"),
         ("winterbaume-rds", "0.2.0"),
         ("winterbaume-secretsmanager", "0.2.0"),
+        ("winterbaume-sns", "0.2.0"),
     ];
     crates.into_iter().map(|(name, version)| (name.to_owned(), version.to_owned())).collect()
 }

@@ -11,6 +11,7 @@
 //! What is deleted slowly stays in the emulator, and goes on holding what it holds, until its time has come: see
 //! [`Desk::end`].
 
+mod cloudwatch;
 mod ec2;
 mod ecr;
 mod ecs;
@@ -19,6 +20,7 @@ mod kms;
 mod logs;
 mod rds;
 mod secrets;
+mod sns;
 mod sts;
 mod tagging;
 
@@ -258,6 +260,8 @@ impl Desk<'_> {
             Service::Ecs => ecs::handle(self, input).await,
             Service::Ecr => ecr::handle(self, input).await,
             Service::Logs => logs::handle(self, input).await,
+            Service::CloudWatch => cloudwatch::handle(self, input).await,
+            Service::Sns => sns::handle(self, input).await,
             Service::Kms => kms::handle(self, input).await,
             Service::SecretsManager => secrets::handle(self, input).await,
             Service::Tagging => tagging::handle(self, input),

@@ -1,6 +1,7 @@
 //! The services that the sandbox stands in for: their names, and how each speaks on the wire.
 //!
-//! What the pinned SDKs and the AWS CLI send was looked up in them: the query protocol or JSON 1.1, never CBOR.
+//! What the pinned SDKs and the AWS CLI send was looked up in them: the query protocol or JSON 1.1. The SDK speaks to
+//! CloudWatch in CBOR, which is JSON in here (`cbor`).
 
 /// One service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -12,6 +13,8 @@ pub(crate) enum Service {
     Ecs,
     Ecr,
     Logs,
+    CloudWatch,
+    Sns,
     Kms,
     SecretsManager,
     Tagging,
@@ -30,7 +33,7 @@ pub(crate) enum Protocol {
 
 impl Service {
     /// All of them.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Ec2,
         Self::Sts,
         Self::Iam,
@@ -38,6 +41,8 @@ impl Service {
         Self::Ecs,
         Self::Ecr,
         Self::Logs,
+        Self::CloudWatch,
+        Self::Sns,
         Self::Kms,
         Self::SecretsManager,
         Self::Tagging,
@@ -45,6 +50,8 @@ impl Service {
 
     /// By the name in a credential scope.
     pub(crate) fn named(name: &str) -> Option<Self> {
+        // CloudWatch is signed for under its first name.
+        let name = if name == "monitoring" { Self::CloudWatch.name() } else { name };
         Self::ALL.into_iter().find(|service| service.name() == name)
     }
 
@@ -58,6 +65,8 @@ impl Service {
             Self::Ecs => "ecs",
             Self::Ecr => "ecr",
             Self::Logs => "logs",
+            Self::CloudWatch => "cloudwatch",
+            Self::Sns => "sns",
             Self::Kms => "kms",
             Self::SecretsManager => "secretsmanager",
             Self::Tagging => "tagging",
@@ -67,8 +76,8 @@ impl Service {
     pub(crate) fn protocol(self) -> Protocol {
         match self {
             Self::Ec2 => Protocol::Ec2Query,
-            Self::Sts | Self::Iam | Self::Rds => Protocol::Query,
-            Self::Ecs | Self::Ecr | Self::Logs | Self::Kms | Self::SecretsManager | Self::Tagging => Protocol::Json,
+            Self::Sts | Self::Iam | Self::Rds | Self::Sns => Protocol::Query,
+            _ => Protocol::Json,
         }
     }
 
@@ -79,6 +88,7 @@ impl Service {
             Self::Sts => "https://sts.amazonaws.com/doc/2011-06-15/",
             Self::Iam => "https://iam.amazonaws.com/doc/2010-05-08/",
             Self::Rds => "http://rds.amazonaws.com/doc/2014-10-31/",
+            Self::Sns => "http://sns.amazonaws.com/doc/2010-03-31/",
             _ => "",
         }
     }
@@ -89,6 +99,7 @@ impl Service {
             Self::Ecs => "AmazonEC2ContainerServiceV20141113",
             Self::Ecr => "AmazonEC2ContainerRegistry_V20150921",
             Self::Logs => "Logs_20140328",
+            Self::CloudWatch => "GraniteServiceVersion20100801",
             Self::Kms => "TrentService",
             Self::SecretsManager => "secretsmanager",
             Self::Tagging => "ResourceGroupsTaggingAPI_20170126",
