@@ -25,6 +25,7 @@ mod endpoint;
 mod faults;
 mod input;
 mod meddle;
+mod models;
 mod notes;
 mod picture;
 mod place;

@@ -18,6 +18,8 @@ pub(crate) enum Service {
     Kms,
     SecretsManager,
     Tagging,
+    /// Of a model: files on the operator's machine.
+    File,
 }
 
 /// How calls, replies and errors are written.
@@ -33,7 +35,7 @@ pub(crate) enum Protocol {
 
 impl Service {
     /// All of them.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Ec2,
         Self::Sts,
         Self::Iam,
@@ -46,6 +48,7 @@ impl Service {
         Self::Kms,
         Self::SecretsManager,
         Self::Tagging,
+        Self::File,
     ];
 
     /// By the name in a credential scope.
@@ -70,6 +73,7 @@ impl Service {
             Self::Kms => "kms",
             Self::SecretsManager => "secretsmanager",
             Self::Tagging => "tagging",
+            Self::File => "file",
         }
     }
 
@@ -105,6 +109,11 @@ impl Service {
             Self::Tagging => "ResourceGroupsTaggingAPI_20170126",
             _ => "",
         }
+    }
+
+    /// Whether it is not AWS's: a model answers.
+    pub(crate) fn is_modelled(self) -> bool {
+        matches!(self, Self::File)
     }
 
     /// Whether an account has one of it, whatever the region.
