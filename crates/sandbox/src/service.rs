@@ -53,8 +53,6 @@ impl Service {
 
     /// By the name in a credential scope.
     pub(crate) fn named(name: &str) -> Option<Self> {
-        // CloudWatch is signed for under its first name.
-        let name = if name == "monitoring" { Self::CloudWatch.name() } else { name };
         Self::ALL.into_iter().find(|service| service.name() == name)
     }
 
