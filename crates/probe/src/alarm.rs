@@ -18,11 +18,14 @@ use switchback_engine::operation::ParamError;
 use switchback_engine::{Cx, Expect, Found, Operation, Undo, Verdict};
 use switchback_model::facts::Facts;
 use switchback_model::{OpError, OpResult};
+use tokio::time::Instant;
 
 use crate::span::{Span, Window};
 
 /// How often alarms are looked at where nothing is said.
 const POLL: u32 = 30;
+/// The first pause where an alarm cannot be seen yet.
+const FIRST_LOOK: Duration = Duration::from_millis(250);
 /// How many alarms one call describes.
 const MOST: usize = 100;
 
@@ -106,11 +109,23 @@ fn client(cx: &Cx) -> OpResult<aws_sdk_cloudwatch::Client> {
     Ok(cx.get::<AwsContext>()?.cloudwatch(cx))
 }
 
-/// All of the alarms, as they are now.
+/// All of the alarms, as they are now. One that was made a moment ago may not be seen yet, so that one is not there
+/// is believed only after the quiet period.
 ///
 /// # Errors
 /// Class `Permanent` when one is not there.
 async fn look(cx: &Cx, params: &AlarmParams) -> OpResult<Vec<Seen>> {
+    let patience = Instant::now() + cx.get::<AwsContext>()?.quiet();
+    let look = || async {
+        match look_once(cx, params).await {
+            Err(e) if e.code.as_deref() == Some(OpError::NOT_THERE) && Instant::now() < patience => Ok(None),
+            seen => seen.map(Some),
+        }
+    };
+    cx.wait_for("waiting until all alarms can be seen", FIRST_LOOK, look).await
+}
+
+async fn look_once(cx: &Cx, params: &AlarmParams) -> OpResult<Vec<Seen>> {
     let about = params.alarms.join(", ");
     let ask = client(cx)?.describe_alarms().set_alarm_names(Some(params.alarms.clone()));
     let ask = ask.alarm_types(AlarmType::MetricAlarm).alarm_types(AlarmType::CompositeAlarm);
@@ -202,10 +217,6 @@ impl Operation for Alarm {
         // What is not there cannot be watched, and a step before this one may make it.
         look(cx, params).await?;
         Ok(AlarmBefore {})
-    }
-
-    async fn foresee(&self, _cx: &Cx, _known: &Map<String, Value>) -> OpResult<()> {
-        Ok(())
     }
 
     async fn create(&self, cx: &Cx, _params: &AlarmParams, _before: &AlarmBefore) -> OpResult<AlarmOutput> {

@@ -76,11 +76,11 @@ pub struct Before {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Output {
-    /// The topic.
-    pub topic_arn: TopicArn,
     /// The subscription; not known of one that is to be confirmed and was looked up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subscription_arn: Option<SubscriptionArn>,
+    /// The topic.
+    pub topic_arn: TopicArn,
 }
 
 /// The operation.
