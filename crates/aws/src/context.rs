@@ -294,6 +294,7 @@ macro_rules! clients {
 
 clients! {
     dynamodb, dynamodb_of_no_step, aws_sdk_dynamodb, "DynamoDB";
+    cloudwatch, cloudwatch_of_no_step, aws_sdk_cloudwatch, "CloudWatch";
     ec2, ec2_of_no_step, aws_sdk_ec2, "EC2";
     ecr, ecr_of_no_step, aws_sdk_ecr, "ECR";
     ecs, ecs_of_no_step, aws_sdk_ecs, "ECS";
@@ -305,6 +306,7 @@ clients! {
     secretsmanager, secretsmanager_of_no_step, aws_sdk_secretsmanager, "Secrets Manager";
     servicediscovery, servicediscovery_of_no_step, aws_sdk_servicediscovery, "Cloud Map";
     ssm, ssm_of_no_step, aws_sdk_ssm, "Systems Manager";
+    sns, sns_of_no_step, aws_sdk_sns, "SNS";
     sts, sts_of_no_step, aws_sdk_sts, "STS";
     tagging, tagging_of_no_step, aws_sdk_resourcegroupstagging, "the Resource Groups Tagging API";
 }

@@ -170,6 +170,7 @@ fn class_of_code(call: Call<'_>, code: &str, text: &str) -> Option<ErrorClass> {
         "RequestLimitExceeded"
         | "Throttling"
         | "ThrottlingException"
+        | "Throttled"
         | "ThrottledException"
         | "RequestThrottled"
         | "RequestThrottledException"
@@ -211,6 +212,8 @@ fn class_of_code(call: Call<'_>, code: &str, text: &str) -> Option<ErrorClass> {
         | "OperationInProgress"
         | "ConcurrentModification"
         | "ConcurrentModificationException"
+        | "ConcurrentAccess"
+        | "ConcurrentAccessException"
         | "OperationAborted"
         | "OperationAbortedException"
         | "TooManyUpdates"
@@ -269,7 +272,8 @@ fn hint(call: Call<'_>, class: ErrorClass, code: Option<&str>) -> Option<String>
             _ => "refresh credentials and `switchback resume`".to_owned(),
         });
     }
-    let denied = matches!(code, Some("UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException"));
+    let denied =
+        matches!(code, Some("UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" | "AuthorizationError"));
     denied.then(|| {
         let tags = if call.name.starts_with("ec2:Create") || call.name.starts_with("ec2:Authorize") {
             ", and `ec2:CreateTags` for its ownership tags"
@@ -362,6 +366,9 @@ mod tests {
             (503, "RequestLimitExceeded", Transient, Transient),
             (400, "Throttling", Transient, Transient),
             (400, "TooManyRequestsException", Transient, Transient),
+            (429, "Throttled", Transient, Transient),
+            (400, "ConcurrentAccess", Busy, Busy),
+            (403, "AuthorizationError", Permanent, Permanent),
             (503, "SlowDown", Transient, Transient),
             (500, "InternalError", Transient, Ambiguous),
             (503, "Unavailable", Transient, Ambiguous),

@@ -183,6 +183,12 @@ arns! {
     ListenerRuleArn, "elasticloadbalancing", "listener-rule/";
     /// A `DynamoDB` table, `arn:aws:dynamodb:us-east-1:123456789012:table/Orders`.
     DynamoDbTableArn, "dynamodb", "table/";
+    /// An SNS topic, `arn:aws:sns:us-east-1:123456789012:alerts`.
+    TopicArn, "sns", "";
+    /// A subscription of an SNS topic, the topic's ARN and an id.
+    SubscriptionArn, "sns", "";
+    /// A metric alarm, `arn:aws:cloudwatch:us-east-1:123456789012:alarm:errors`.
+    AlarmArn, "cloudwatch", "alarm:";
 }
 
 names! {
@@ -226,6 +232,8 @@ names! {
     TargetGroupName;
     /// A `DynamoDB` table's name.
     DynamoDbTableName;
+    /// A metric alarm's name.
+    AlarmName;
 }
 
 fn check(id: &str, prefix: &str, field: &str, errors: &mut Vec<ParamError>) {

@@ -229,6 +229,10 @@ fn error_code(reply: &HttpResponse) -> Option<String> {
     if let Some(kind) = reply.headers().get("x-amzn-errortype") {
         return Some(kind.split(':').next().unwrap_or(kind).to_owned());
     }
+    // CloudWatch speaks CBOR, and writes what it once wrote in XML into a header: the code, and whose fault it is.
+    if let Some((code, _)) = reply.headers().get("x-amzn-query-error").and_then(|error| error.split_once(';')) {
+        return Some(code.to_owned());
+    }
     element(reply, "Code").or_else(|| {
         let body: serde_json::Value = serde_json::from_slice(reply.body().bytes()?).ok()?;
         let kind = body.get("__type").or_else(|| body.get("code"))?.as_str()?;

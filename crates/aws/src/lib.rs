@@ -19,6 +19,7 @@
 mod asked;
 pub mod calls;
 mod cidr;
+pub mod cloudwatch;
 pub mod context;
 pub mod document;
 pub mod dynamodb;
@@ -40,6 +41,7 @@ pub mod secret;
 pub mod secretsmanager;
 pub mod servicediscovery;
 pub mod ssm;
+pub mod sns;
 mod sweep;
 pub mod tags;
 #[cfg(test)]
@@ -56,6 +58,7 @@ pub use provider::AwsProvider;
 /// # Errors
 /// When a kind is registered already.
 pub fn register(registry: &mut Registry) -> Result<(), DuplicateKind> {
+    registry.register(cloudwatch::metric_alarm::MetricAlarm)?;
     registry.register(ec2::vpc::Vpc)?;
     registry.register(ec2::subnet::Subnet)?;
     registry.register(ec2::internet_gateway::InternetGateway)?;
@@ -96,6 +99,9 @@ pub fn register(registry: &mut Registry) -> Result<(), DuplicateKind> {
     registry.register(servicediscovery::private_dns_namespace::PrivateDnsNamespace)?;
     registry.register(servicediscovery::service::Service)?;
     registry.register(ssm::parameter::Parameter)?;
+    registry.register(sns::subscription::Subscription)?;
+    registry.register(sns::topic::Topic)?;
+    registry.register(sns::topic_policy::TopicPolicy)?;
     Ok(())
 }
 
@@ -107,6 +113,7 @@ mod tests {
     /// cannot be found after a crash, and a stored type that changes takes a new version.
     const COMMITTED: &[(&str, u32)] = &[
         ("aws.dynamodb.table", 1),
+        ("aws.cloudwatch.metric_alarm", 1),
         ("aws.ec2.elastic_ip", 1),
         ("aws.ec2.internet_gateway", 1),
         ("aws.ec2.internet_gateway_attachment", 1),
@@ -146,6 +153,9 @@ mod tests {
         ("aws.servicediscovery.private_dns_namespace", 1),
         ("aws.servicediscovery.service", 1),
         ("aws.ssm.parameter", 1),
+        ("aws.sns.subscription", 1),
+        ("aws.sns.topic", 1),
+        ("aws.sns.topic_policy", 1),
     ];
 
     #[test]

@@ -202,6 +202,15 @@ async fn is_left(context: &AwsContext, calls: &CallLog, text: &str, arn: Arn<'_>
             let ask = context.servicediscovery_of_no_step(calls).get_service().id(arn.name).send();
             found(ask.await.map_err(|e| op_error(Call::new("servicediscovery:GetService", text), e)))?.is_some()
         }
+        ("sns", "") => {
+            let ask = context.sns_of_no_step(calls).get_topic_attributes().topic_arn(text).send();
+            found(ask.await.map_err(|e| op_error(Call::new("sns:GetTopicAttributes", text), e)))?.is_some()
+        }
+        ("cloudwatch", "alarm") => {
+            let ask = context.cloudwatch_of_no_step(calls).describe_alarms().alarm_names(arn.name).send();
+            let reply = ask.await.map_err(|e| op_error(Call::new("cloudwatch:DescribeAlarms", text), e))?;
+            !reply.metric_alarms().is_empty()
+        }
         ("iam", "policy") => {
             let ask = context.iam_of_no_step(calls).get_policy().policy_arn(text).send();
             found(ask.await.map_err(|e| op_error(Call::new("iam:GetPolicy", text), e)))?.is_some()

@@ -14,6 +14,7 @@ use switchback_engine::secrets::Secrets;
 use switchback_model::RunId;
 use switchback_model::plan::{AwsTarget, Plan, Target};
 use switchback_model::record::Endpoint;
+use switchback_probe::web::{HttpAsk, TcpAsk, Web};
 use switchback_report::text;
 
 use crate::app::App;
@@ -65,7 +66,10 @@ pub(crate) async fn environment(
     let mut env = Environment {
         registry,
         clock: Arc::new(SystemClock),
-        contexts: Contexts::new().with::<Answers<FileAsk>>(Arc::new(Files::inside(&app.state))),
+        contexts: Contexts::new()
+            .with::<Answers<FileAsk>>(Arc::new(Files::inside(&app.state)))
+            .with::<Answers<HttpAsk>>(Arc::new(Web))
+            .with::<Answers<TcpAsk>>(Arc::new(Web)),
         secrets: Secrets::none(),
         providers: Vec::new(),
         tag_prefix: TAG_PREFIX.to_owned(),

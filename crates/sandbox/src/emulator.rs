@@ -15,6 +15,7 @@
 //! comes out, so that rules and callers see the account of the place, and an ARN of the other account stays one.
 
 mod dynamodb;
+mod cloudwatch;
 mod ec2;
 mod ecr;
 mod ecs;
@@ -26,6 +27,7 @@ mod rds;
 mod secrets;
 mod servicediscovery;
 mod ssm;
+mod sns;
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -38,6 +40,7 @@ use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use winterbaume_cloudwatch::{CloudWatchService, CloudwatchStateView};
 use winterbaume_cloudwatchlogs::{CloudWatchLogsService, LogsStateView};
 use winterbaume_core::{MockRequest, MockResponse, MockService, StatefulService, default_account_id};
 use winterbaume_dynamodb::{DynamoDbService, DynamodbStateView};
@@ -52,6 +55,7 @@ use winterbaume_rds::{RdsService, RdsStateView};
 use winterbaume_secretsmanager::{SecretsManagerService, SecretsmanagerStateView};
 use winterbaume_servicediscovery::{ServiceDiscoveryService, ServiceDiscoveryStateView};
 use winterbaume_ssm::{SsmService, SsmStateView};
+use winterbaume_sns::{SnsService, SnsStateView};
 use winterbaume_sts::StsService;
 use winterbaume_sts::views::StsStateView;
 
@@ -229,6 +233,9 @@ services! {
     dynamodb: DynamoDbService, DynamodbStateView, DynamoDb,
         |view, all| all.dynamodb = Arc::new(dynamodb::picture_of(view));
     logs: CloudWatchLogsService, LogsStateView, Logs, |view, all| all.logs = Arc::new(logs::picture_of(view));
+    cloudwatch: CloudWatchService, CloudwatchStateView, CloudWatch,
+        |view, all| all.cloudwatch = Arc::new(cloudwatch::picture_of(view));
+    sns: SnsService, SnsStateView, Sns, |view, all| all.sns = Arc::new(sns::picture_of(view));
     kms: KmsService, KmsStateView, Kms, |view, all| all.kms = Arc::new(kms::picture_of(view));
     secrets: SecretsManagerService, SecretsmanagerStateView, SecretsManager,
         |view, all| all.secrets = Arc::new(secrets::picture_of(view));

@@ -17,6 +17,7 @@
 //! The binary that touches production does not link this crate: it talks to a sandbox as it talks to AWS.
 
 mod calls;
+mod cbor;
 mod client;
 mod clock;
 mod emulator;

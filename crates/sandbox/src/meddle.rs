@@ -356,6 +356,38 @@ const ROWS: &[Row] = &[
         },
     },
     Row {
+        kind: "sns-topic",
+        service: Service::Sns,
+        names: &["Name"],
+        delete: |it| Ask::Query(Params::call("DeleteTopic").with("TopicArn", &it.id)),
+        change: |it, _| {
+            let call = Params::call("SetTopicAttributes").with("TopicArn", &it.id);
+            Some(Ask::Query(call.with("AttributeName", "DisplayName").with("AttributeValue", SOMEBODY)))
+        },
+    },
+    Row {
+        kind: "sns-subscription",
+        service: Service::Sns,
+        names: &[],
+        delete: |it| Ask::Query(Params::call("Unsubscribe").with("SubscriptionArn", &it.id)),
+        change: |it, _| {
+            let call = Params::call("SetSubscriptionAttributes").with("SubscriptionArn", &it.id);
+            let call = call.with("AttributeName", "FilterPolicy");
+            Some(Ask::Query(call.with("AttributeValue", format!("{{\"{SOMEBODY}\":[\"x\"]}}"))))
+        },
+    },
+    Row {
+        kind: "metric-alarm",
+        service: Service::CloudWatch,
+        names: &["AlarmName", "AlarmNames"],
+        delete: |it| Ask::Json("DeleteAlarms", json!({"AlarmNames": [text(it, "name")]})),
+        change: |it, _| {
+            let on = it.attributes.get("actions_enabled") == Some(&json!(true));
+            let action = if on { "DisableAlarmActions" } else { "EnableAlarmActions" };
+            Some(Ask::Json(action, json!({"AlarmNames": [text(it, "name")]})))
+        },
+    },
+    Row {
         kind: "db-subnet-group",
         service: Service::Rds,
         names: &["DBSubnetGroupName"],

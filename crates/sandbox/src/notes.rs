@@ -41,6 +41,8 @@ pub(crate) struct Notes {
     pub(crate) makers: BTreeMap<String, String>,
     /// A number of its own for each resource that needs one beside its name: another one of that name has another.
     pub(crate) numbers: BTreeMap<String, u32>,
+    /// The states that an alarm has been in, oldest first, each with when it began; one may still be to come.
+    pub(crate) states: BTreeMap<String, Vec<(Moment, &'static str)>>,
     /// The highest version number that a policy ever had.
     pub(crate) versions: BTreeMap<String, u32>,
     /// The items of tables of DynamoDB, by ARN.
@@ -125,6 +127,7 @@ impl Notes {
         self.versions.retain(|id, _| exists(id));
         self.numbers.retain(|id, _| exists(id));
         self.makers.retain(|id, _| exists(id));
+        self.states.retain(|id, _| exists(id));
     }
 
     /// A number that nothing else in this place has or had.
@@ -198,7 +201,9 @@ impl Notes {
         let moved =
             |all: &BTreeMap<String, Moment>| all.iter().map(|(id, at)| (id.clone(), at.moved(then, now))).collect();
         let (ready, gone, blocked) = (moved(&self.ready), moved(&self.gone), moved(&self.blocked));
-        Self { ready, gone, blocked, ..self.clone() }
+        let mut states = self.states.clone();
+        states.values_mut().flatten().for_each(|(at, _)| *at = at.moved(then, now));
+        Self { ready, gone, blocked, states, ..self.clone() }
     }
 
     /// Nothing, but ids go on counting.

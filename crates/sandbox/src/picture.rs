@@ -5,6 +5,7 @@
 //! write replaces the section that it touched and shares the others.
 
 pub(crate) mod dynamodb;
+pub(crate) mod cloudwatch;
 pub(crate) mod ec2;
 pub(crate) mod ecr;
 pub(crate) mod ecs;
@@ -16,6 +17,7 @@ pub(crate) mod rds;
 pub(crate) mod secrets;
 pub(crate) mod servicediscovery;
 pub(crate) mod ssm;
+pub(crate) mod sns;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,6 +30,7 @@ use crate::query::Tags;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Picture {
     pub(crate) dynamodb: Arc<dynamodb::DynamoDb>,
+    pub(crate) cloudwatch: Arc<cloudwatch::CloudWatch>,
     pub(crate) ec2: Arc<ec2::Ec2>,
     pub(crate) ecr: Arc<ecr::Ecr>,
     pub(crate) ecs: Arc<ecs::Ecs>,
@@ -39,12 +42,14 @@ pub(crate) struct Picture {
     pub(crate) secrets: Arc<secrets::Secrets>,
     pub(crate) discovery: Arc<servicediscovery::Discovery>,
     pub(crate) ssm: Arc<ssm::Ssm>,
+    pub(crate) sns: Arc<sns::Sns>,
 }
 
 impl Picture {
     /// Everything outside of EC2, by ARN.
     pub(crate) fn things(&self) -> BTreeMap<&str, Thing<'_>> {
         let mut all = BTreeMap::new();
+        self.cloudwatch.things(&mut all);
         self.ecr.things(&mut all);
         self.dynamodb.things(&mut all);
         self.ecs.things(&mut all);
@@ -56,6 +61,7 @@ impl Picture {
         self.secrets.things(&mut all);
         self.discovery.things(&mut all);
         self.ssm.things(&mut all);
+        self.sns.things(&mut all);
         all
     }
 }

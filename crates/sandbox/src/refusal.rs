@@ -76,6 +76,8 @@ impl Refusal {
             Service::Ec2 => Self::new("RequestLimitExceeded", "Request limit exceeded.").with_status(503),
             Service::Sts | Service::Iam | Service::Rds | Service::Elb => Self::new("Throttling", "Rate exceeded"),
             Service::Tagging => Self::new("ThrottledException", "Rate exceeded"),
+            Service::Sns => Self::new("Throttled", "Rate exceeded").with_status(429),
+            Service::CloudWatch => Self::new("Throttling", "Rate exceeded"),
             _ => Self::new("ThrottlingException", "Rate exceeded"),
         }
     }
@@ -86,7 +88,9 @@ impl Refusal {
             Protocol::Ec2Query => {
                 Self::new("UnauthorizedOperation", "You are not authorized to perform this operation.").with_status(403)
             }
+            Protocol::Query if service == Service::Sns => Self::new("AuthorizationError", message).with_status(403),
             Protocol::Query => Self::new("AccessDenied", message).with_status(403),
+            Protocol::Json if service == Service::CloudWatch => Self::new("AccessDenied", message).with_status(403),
             Protocol::Json => Self::new("AccessDeniedException", message),
         }
     }

@@ -12,6 +12,7 @@
 //! [`Desk::end`].
 
 mod dynamodb;
+mod cloudwatch;
 mod ec2;
 mod ecr;
 mod ecs;
@@ -23,6 +24,7 @@ mod rds;
 mod secrets;
 mod servicediscovery;
 mod ssm;
+mod sns;
 mod sts;
 mod tagging;
 
@@ -265,6 +267,8 @@ impl Desk<'_> {
             Service::Elb => elb::handle(self, input).await,
             Service::DynamoDb => dynamodb::handle(self, input).await,
             Service::Logs => logs::handle(self, input).await,
+            Service::CloudWatch => cloudwatch::handle(self, input).await,
+            Service::Sns => sns::handle(self, input).await,
             Service::Kms => kms::handle(self, input).await,
             Service::SecretsManager => secrets::handle(self, input).await,
             Service::ServiceDiscovery => servicediscovery::handle(self, input).await,

@@ -1,6 +1,7 @@
 //! The services that the sandbox stands in for: their names, and how each speaks on the wire.
 //!
-//! What the pinned SDKs and the AWS CLI send was looked up in them: the query protocol or JSON 1.1, never CBOR.
+//! What the pinned SDKs and the AWS CLI send was looked up in them: the query protocol or JSON 1.1. The SDK speaks to
+//! CloudWatch in CBOR, which is JSON in here (`cbor`).
 
 /// One service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,6 +15,8 @@ pub(crate) enum Service {
     Elb,
     DynamoDb,
     Logs,
+    CloudWatch,
+    Sns,
     Kms,
     SecretsManager,
     ServiceDiscovery,
@@ -46,6 +49,8 @@ impl Service {
         Self::Elb,
         Self::DynamoDb,
         Self::Logs,
+        Self::CloudWatch,
+        Self::Sns,
         Self::Kms,
         Self::SecretsManager,
         Self::ServiceDiscovery,
@@ -71,6 +76,8 @@ impl Service {
             Self::Elb => "elasticloadbalancing",
             Self::DynamoDb => "dynamodb",
             Self::Logs => "logs",
+            Self::CloudWatch => "cloudwatch",
+            Self::Sns => "sns",
             Self::Kms => "kms",
             Self::SecretsManager => "secretsmanager",
             Self::ServiceDiscovery => "servicediscovery",
@@ -83,7 +90,7 @@ impl Service {
     pub(crate) fn protocol(self) -> Protocol {
         match self {
             Self::Ec2 => Protocol::Ec2Query,
-            Self::Sts | Self::Iam | Self::Rds | Self::Elb => Protocol::Query,
+            Self::Sts | Self::Iam | Self::Rds | Self::Elb | Self::Sns => Protocol::Query,
             _ => Protocol::Json,
         }
     }
@@ -96,6 +103,7 @@ impl Service {
             Self::Iam => "https://iam.amazonaws.com/doc/2010-05-08/",
             Self::Elb => "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/",
             Self::Rds => "http://rds.amazonaws.com/doc/2014-10-31/",
+            Self::Sns => "http://sns.amazonaws.com/doc/2010-03-31/",
             _ => "",
         }
     }
@@ -107,6 +115,7 @@ impl Service {
             Self::Ecr => "AmazonEC2ContainerRegistry_V20150921",
             Self::Logs => "Logs_20140328",
             Self::DynamoDb => "DynamoDB_20120810",
+            Self::CloudWatch => "GraniteServiceVersion20100801",
             Self::Kms => "TrentService",
             Self::SecretsManager => "secretsmanager",
             Self::ServiceDiscovery => "Route53AutoNaming_v20170314",

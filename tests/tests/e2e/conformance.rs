@@ -169,6 +169,10 @@ const SERVICE: &str = r#"
             awsvpc_configuration: { subnets: "${subnet[*].subnet_id}", security_groups: ["${group.group_id}"] }
           deployment_configuration: { deployment_circuit_breaker: { enable: true, rollback: true } }
           propagate_tags: SERVICE"#;
+const TOPIC: &str = r#"
+      - id: topic
+        op: aws.sns.topic
+        with: { name: alerts, display_name: Alerts, tags: { Name: alerts } }"#;
 
 /// Each operation: what it is made on, and how to make it, as the last step of a runbook.
 const CASES: &[(&str, &[&str], &str)] = &[
@@ -350,6 +354,54 @@ const CASES: &[(&str, &[&str], &str)] = &[
         op: aws.logs.log_group
         with: { log_group_name: /ecs/app, retention_in_days: 30 }"#,
     ),
+    ("aws.sns.topic", &[], TOPIC),
+    (
+        "aws.sns.topic_policy",
+        &[TOPIC],
+        r#"
+      - id: policy
+        op: aws.sns.topic_policy
+        with:
+          topic_arn: "${topic.topic_arn}"
+          policy:
+            Version: "2012-10-17"
+            Statement:
+              - Effect: Allow
+                Principal: { Service: cloudwatch.amazonaws.com }
+                Action: sns:Publish
+                Resource: "${topic.topic_arn}""#,
+    ),
+    (
+        "aws.sns.subscription",
+        &[TOPIC],
+        r#"
+      - id: subscription
+        op: aws.sns.subscription
+        with:
+          topic_arn: "${topic.topic_arn}"
+          protocol: lambda
+          endpoint: arn:aws:lambda:us-east-1:123456789012:function:handler
+          filter_policy: { severity: [high] }"#,
+    ),
+    (
+        "aws.cloudwatch.metric_alarm",
+        &[TOPIC],
+        r#"
+      - id: alarm
+        op: aws.cloudwatch.metric_alarm
+        with:
+          alarm_name: app-errors
+          namespace: AWS/ApplicationELB
+          metric_name: HTTPCode_Target_4XX_Count
+          dimensions: { LoadBalancer: app/web/50dc6c495c0c9188 }
+          statistic: Sum
+          period: 300
+          evaluation_periods: 2
+          threshold: 100
+          comparison_operator: GreaterThanThreshold
+          treat_missing_data: notBreaching
+          alarm_actions: ["${topic.topic_arn}"]"#,
+    ),
     ("aws.iam.role", &[], ROLE),
     (
         "aws.iam.role_policy_attachment",
@@ -504,6 +556,10 @@ tests! {
     repository, "aws.ecr.repository";
     lifecycle_policy, "aws.ecr.lifecycle_policy";
     log_group, "aws.logs.log_group";
+    sns_topic, "aws.sns.topic";
+    topic_policy, "aws.sns.topic_policy";
+    subscription, "aws.sns.subscription";
+    metric_alarm, "aws.cloudwatch.metric_alarm";
     role, "aws.iam.role";
     role_policy_attachment, "aws.iam.role_policy_attachment";
     policy, "aws.iam.policy";

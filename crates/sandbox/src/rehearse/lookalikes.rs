@@ -29,6 +29,8 @@ const UNIQUE: &[(&str, &str)] = &[
     ("aws.logs.log_group", "log_group_name"),
     ("aws.secretsmanager.secret", "name"),
     ("aws.ssm.parameter", "name"),
+    ("aws.sns.topic", "name"),
+    ("aws.cloudwatch.metric_alarm", "alarm_name"),
     ("aws.rds.db_subnet_group", "db_subnet_group_name"),
     ("aws.rds.db_cluster_parameter_group", "db_cluster_parameter_group_name"),
     ("aws.rds.db_cluster", "db_cluster_identifier"),

@@ -1,6 +1,7 @@
 //! The sandbox as its callers see it: the real AWS SDK, a socket, the AWS CLI.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod alarms;
 mod binary;
 mod dynamodb;
 mod dynamodb_items;
