@@ -32,6 +32,7 @@ mod query;
 mod refusal;
 pub mod rehearse;
 mod report;
+mod rest;
 mod rules;
 mod sandbox;
 mod server;

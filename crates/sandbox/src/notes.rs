@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::clock::Moment;
 use crate::picture::Picture;
+use crate::picture::backup::PointOf;
 use crate::picture::ec2::RuleKey;
 use crate::query::Tags;
 use crate::service::Service;
@@ -39,6 +40,8 @@ pub(crate) struct Notes {
     pub(crate) numbers: BTreeMap<String, u32>,
     /// The highest version number that a policy ever had.
     pub(crate) versions: BTreeMap<String, u32>,
+    /// Backup jobs by id. They are remembered when what they made is gone; they are in no report.
+    pub(crate) jobs: BTreeMap<String, Job>,
     /// How many sessions were given out.
     pub(crate) sessions: u32,
     /// How many things got an id that is counted here.
@@ -53,6 +56,15 @@ pub(crate) enum Flag {
     AddressUsageMetrics,
     /// Of a subnet.
     AssignIpv6OnCreation,
+}
+
+/// About one backup job.
+#[derive(Debug, Clone)]
+pub(crate) struct Job {
+    pub(crate) of: PointOf,
+    /// The ARN of the recovery point that it makes.
+    pub(crate) point: String,
+    pub(crate) aborted: bool,
 }
 
 /// About one security group rule.
@@ -80,6 +92,16 @@ pub(crate) enum Answer {
     Inner(String),
     /// The whole reply, as it is.
     Whole(bytes::Bytes),
+    /// The whole reply of a REST service, which says things in its status and its headers as well.
+    Rest(Reply),
+}
+
+/// A reply of a REST service.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) body: bytes::Bytes,
 }
 
 impl Answer {

@@ -4,13 +4,16 @@
 //! is not needed for a decision, a describe call or the report is left out. Each service has a section of its own; a
 //! write replaces the section that it touched and shares the others.
 
+pub(crate) mod backup;
 pub(crate) mod ec2;
 pub(crate) mod ecr;
 pub(crate) mod ecs;
 pub(crate) mod iam;
 pub(crate) mod kms;
+pub(crate) mod lambda;
 pub(crate) mod logs;
 pub(crate) mod rds;
+pub(crate) mod s3;
 pub(crate) mod secrets;
 
 use std::collections::BTreeMap;
@@ -31,6 +34,9 @@ pub(crate) struct Picture {
     pub(crate) logs: Arc<logs::Logs>,
     pub(crate) rds: Arc<rds::Rds>,
     pub(crate) secrets: Arc<secrets::Secrets>,
+    pub(crate) s3: Arc<s3::S3>,
+    pub(crate) lambda: Arc<lambda::Lambda>,
+    pub(crate) backup: Arc<backup::Backup>,
 }
 
 impl Picture {
@@ -44,6 +50,9 @@ impl Picture {
         self.logs.things(&mut all);
         self.rds.things(&mut all);
         self.secrets.things(&mut all);
+        self.s3.things(&mut all);
+        self.lambda.things(&mut all);
+        self.backup.things(&mut all);
         all
     }
 }

@@ -159,6 +159,9 @@ pub fn emulator() -> BTreeMap<String, String> {
         ("winterbaume-kms", "0.2.1"),
         ("winterbaume-rds", "0.2.0"),
         ("winterbaume-secretsmanager", "0.2.0"),
+        ("winterbaume-s3", "0.2.1"),
+        ("winterbaume-lambda", "0.2.0"),
+        ("winterbaume-backup", "0.2.0"),
     ];
     crates.into_iter().map(|(name, version)| (name.to_owned(), version.to_owned())).collect()
 }

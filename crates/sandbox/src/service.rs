@@ -1,6 +1,6 @@
 //! The services that the sandbox stands in for: their names, and how each speaks on the wire.
 //!
-//! What the pinned SDKs and the AWS CLI send was looked up in them: the query protocol or JSON 1.1, never CBOR.
+//! What the pinned SDKs and the AWS CLI send was looked up in them: the query protocol, JSON 1.1 or REST, never CBOR.
 
 /// One service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,6 +14,9 @@ pub(crate) enum Service {
     Logs,
     Kms,
     SecretsManager,
+    S3,
+    Lambda,
+    Backup,
     Tagging,
 }
 
@@ -26,11 +29,22 @@ pub(crate) enum Protocol {
     Query,
     /// JSON both ways, the action in the header `X-Amz-Target`.
     Json,
+    /// The action in method and path, bodies in JSON.
+    RestJson,
+    /// The action in method and path, bodies in XML or whatever an object holds.
+    RestXml,
+}
+
+impl Protocol {
+    /// Whether method and path say what is asked for: see [`crate::rest`].
+    pub(crate) fn is_rest(self) -> bool {
+        matches!(self, Self::RestJson | Self::RestXml)
+    }
 }
 
 impl Service {
     /// All of them.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Ec2,
         Self::Sts,
         Self::Iam,
@@ -40,6 +54,9 @@ impl Service {
         Self::Logs,
         Self::Kms,
         Self::SecretsManager,
+        Self::S3,
+        Self::Lambda,
+        Self::Backup,
         Self::Tagging,
     ];
 
@@ -60,6 +77,9 @@ impl Service {
             Self::Logs => "logs",
             Self::Kms => "kms",
             Self::SecretsManager => "secretsmanager",
+            Self::S3 => "s3",
+            Self::Lambda => "lambda",
+            Self::Backup => "backup",
             Self::Tagging => "tagging",
         }
     }
@@ -68,6 +88,8 @@ impl Service {
         match self {
             Self::Ec2 => Protocol::Ec2Query,
             Self::Sts | Self::Iam | Self::Rds => Protocol::Query,
+            Self::S3 => Protocol::RestXml,
+            Self::Lambda | Self::Backup => Protocol::RestJson,
             Self::Ecs | Self::Ecr | Self::Logs | Self::Kms | Self::SecretsManager | Self::Tagging => Protocol::Json,
         }
     }
@@ -79,6 +101,7 @@ impl Service {
             Self::Sts => "https://sts.amazonaws.com/doc/2011-06-15/",
             Self::Iam => "https://iam.amazonaws.com/doc/2010-05-08/",
             Self::Rds => "http://rds.amazonaws.com/doc/2014-10-31/",
+            Self::S3 => "http://s3.amazonaws.com/doc/2006-03-01/",
             _ => "",
         }
     }
@@ -106,6 +129,8 @@ impl Service {
         match self {
             Self::Ec2 => Some("ClientToken"),
             Self::Ecs => Some("clientToken"),
+            // Of jobs. Vaults and plans have another one, which nobody needs: they have names.
+            Self::Backup => Some("IdempotencyToken"),
             // Secrets Manager's ClientRequestToken is the id of a version: its own rules see to it.
             _ => None,
         }
