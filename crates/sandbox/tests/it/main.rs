@@ -1,6 +1,7 @@
 //! The sandbox as its callers see it: the real AWS SDK, a socket, the AWS CLI.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod backup;
 mod binary;
 mod ecr;
 mod ecs;
@@ -16,6 +17,7 @@ mod iam_policy;
 mod iam_role;
 mod interface;
 mod kms;
+mod lambda;
 mod logs;
 mod nat;
 mod places;
@@ -28,6 +30,7 @@ mod rds_subnet_group;
 mod requests;
 mod route;
 mod rule;
+mod s3;
 mod secrets;
 mod snapshot;
 mod subnet;

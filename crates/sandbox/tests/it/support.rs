@@ -26,6 +26,9 @@ pub(crate) struct Aws {
     pub(crate) kms: aws_sdk_kms::Client,
     pub(crate) secrets: aws_sdk_secretsmanager::Client,
     pub(crate) tagging: aws_sdk_resourcegroupstagging::Client,
+    pub(crate) s3: aws_sdk_s3::Client,
+    pub(crate) lambda: aws_sdk_lambda::Client,
+    pub(crate) backup: aws_sdk_backup::Client,
 }
 
 pub(crate) fn aws() -> Aws {
@@ -90,6 +93,9 @@ impl Aws {
             kms: client!(aws_sdk_kms, sandbox, caller, region),
             secrets: client!(aws_sdk_secretsmanager, sandbox, caller, region),
             tagging: client!(aws_sdk_resourcegroupstagging, sandbox, caller, region),
+            s3: client!(aws_sdk_s3, sandbox, caller, region),
+            lambda: client!(aws_sdk_lambda, sandbox, caller, region),
+            backup: client!(aws_sdk_backup, sandbox, caller, region),
             sandbox,
         }
     }
@@ -97,6 +103,19 @@ impl Aws {
     /// The same sandbox, called from elsewhere: a key of twelve digits is of that account.
     pub(crate) fn from(&self, access_key: &str, region: &'static str) -> Self {
         Self::of(self.sandbox.clone(), credentials(access_key), region)
+    }
+}
+
+impl Aws {
+    /// A role that this service can assume by now; its ARN.
+    pub(crate) async fn role_for(&self, service: &str) -> String {
+        let statement = serde_json::json!({
+            "Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole",
+        });
+        let trust = serde_json::json!({"Version": "2012-10-17", "Statement": statement}).to_string();
+        let made = self.iam.create_role().role_name("runner").assume_role_policy_document(trust).send().await.unwrap();
+        self.sandbox.clock().advance(SETTLE);
+        made.role.unwrap().arn
     }
 }
 

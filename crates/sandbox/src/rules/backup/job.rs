@@ -10,6 +10,9 @@ use crate::query::check_tags;
 use crate::refusal::Refusal;
 use crate::service::Service;
 
+/// What the ARNs of databases begin with: their backups are snapshots, and their jobs cannot be stopped.
+const DATABASE: &str = "arn:aws:rds:";
+
 pub(super) async fn start(desk: &mut Desk<'_>, body: &Body) -> Result<Value, Refusal> {
     let vault = vault(desk, body)?.1.name.clone();
     let (resource, role) = (body.required("ResourceArn")?.to_owned(), body.required("IamRoleArn")?.to_owned());
@@ -53,7 +56,7 @@ pub(super) async fn stop(desk: &mut Desk<'_>, body: &Body) -> Result<Value, Refu
     if state(desk, job) != "RUNNING" {
         return Err(Refusal::new("InvalidRequestException", "The job is not running."));
     }
-    if job.of.resource.starts_with("arn:aws:rds:") {
+    if job.of.resource.starts_with(DATABASE) {
         return Err(Refusal::new("InvalidRequestException", "Jobs of this resource type cannot be stopped."));
     }
     let point = job.point.clone();
@@ -109,7 +112,8 @@ fn state(desk: &Desk<'_>, job: &Job) -> &'static str {
     }
 }
 
-/// A job as in a reply. What it makes has a name once it is made.
+/// A job as in a reply. What it makes has a name at once where AWS Backup keeps it itself; a snapshot of a database has one
+/// when it is made.
 fn reply(desk: &Desk<'_>, id: &str, job: &Job) -> Value {
     let state = state(desk, job);
     let mut it = json!({
@@ -121,7 +125,7 @@ fn reply(desk: &Desk<'_>, id: &str, job: &Job) -> Value {
         "PercentDone": if state == "COMPLETED" { "100.0" } else { "0.0" },
         "CreationDate": 0,
     });
-    if state == "COMPLETED" {
+    if state == "COMPLETED" || (state == "RUNNING" && !job.of.resource.starts_with(DATABASE)) {
         it["RecoveryPointArn"] = json!(job.point);
     }
     it
