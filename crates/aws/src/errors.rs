@@ -219,7 +219,21 @@ fn class_of_code(call: Call<'_>, code: &str, text: &str) -> Option<ErrorClass> {
         | "TooManyUpdates"
         | "ContinuousBackupsUnavailableException"
         | "UpdateInProgressException" => ErrorClass::Busy,
-        "InvalidSubnet.Conflict"
+        // Lambda has one code for "it is there" and "it is being changed".
+        "ResourceConflictException" if text.contains("exist") => already_exists(call),
+        "ResourceConflictException" | "PreconditionFailedException" | "ConditionalRequestConflict" => ErrorClass::Busy,
+        // A role, or code, that was made a moment ago.
+        "InvalidParameterValueException"
+            if call.just_made
+                && ["cannot be assumed", "NoSuchKey", "NoSuchBucket"].iter().any(|w| text.contains(w)) =>
+        {
+            ErrorClass::Busy
+        }
+        "BucketNotEmpty" => ErrorClass::Busy,
+        // S3: `If-None-Match` of an object that is there.
+        "PreconditionFailed" => already_exists(call),
+        "BucketAlreadyOwnedByYou"
+        | "InvalidSubnet.Conflict"
         | "Resource.AlreadyAssociated"
         | "DuplicateRequest"
         | "ResourceExistsException"
@@ -377,6 +391,16 @@ mod tests {
             (409, "EntityTemporarilyUnmodifiable", Busy, Busy),
             (400, "KMSInvalidStateException", Busy, Busy),
             (409, "EntityAlreadyExists", Permanent, AlreadyExists),
+            (409, "BucketAlreadyOwnedByYou", Permanent, AlreadyExists),
+            (409, "BucketAlreadyExists", Permanent, AlreadyExists),
+            (412, "PreconditionFailed", Permanent, AlreadyExists),
+            (409, "OperationAborted", Busy, Busy),
+            (409, "ConditionalRequestConflict", Busy, Busy),
+            (409, "BucketNotEmpty", Busy, Busy),
+            (409, "ResourceConflictException", Busy, Busy),
+            (412, "PreconditionFailedException", Busy, Busy),
+            (400, "InvalidParameterValueException", Permanent, Permanent),
+            (404, "NoSuchBucket", Permanent, Permanent),
             (400, "AlreadyExistsException", Permanent, AlreadyExists),
             (409, "ConcurrentModification", Busy, Busy),
             (404, "NoSuchEntity", Permanent, Permanent),

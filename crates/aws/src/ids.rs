@@ -189,6 +189,12 @@ arns! {
     SubscriptionArn, "sns", "";
     /// A metric alarm, `arn:aws:cloudwatch:us-east-1:123456789012:alarm:errors`.
     AlarmArn, "cloudwatch", "alarm:";
+    /// A Lambda function, `arn:aws:lambda:us-east-1:123456789012:function:app`.
+    FunctionArn, "lambda", "function:";
+    /// A backup vault, `arn:aws:backup:us-east-1:123456789012:backup-vault:app`.
+    BackupVaultArn, "backup", "backup-vault:";
+    /// A backup plan, `arn:aws:backup:us-east-1:123456789012:backup-plan:1234abcd-12ab-34cd-56ef-1234567890ab`.
+    BackupPlanArn, "backup", "backup-plan:";
 }
 
 names! {
@@ -234,6 +240,20 @@ names! {
     DynamoDbTableName;
     /// A metric alarm's name.
     AlarmName;
+    /// An S3 bucket's name.
+    BucketName;
+    /// The ARN of an S3 bucket, which has neither region nor account: `arn:aws:s3:::app`.
+    BucketArn;
+    /// An S3 object's key.
+    ObjectKey;
+    /// A Lambda function's name.
+    FunctionName;
+    /// A backup vault's name.
+    BackupVaultName;
+    /// A backup plan's id, which AWS makes.
+    BackupPlanId;
+    /// A backup job's id, which AWS makes.
+    BackupJobId;
 }
 
 fn check(id: &str, prefix: &str, field: &str, errors: &mut Vec<ParamError>) {

@@ -33,7 +33,7 @@ use crate::context::ATTEMPT_TIMEOUT;
 /// Whether a call of this name can change anything. `Describe`, `Get`, `List` and the like cannot.
 #[must_use]
 pub fn is_write(operation: &str) -> bool {
-    !["Describe", "Get", "List", "Search", "BatchGet", "Lookup", "Query", "Scan"]
+    !["Describe", "Get", "List", "Head", "Search", "BatchGet", "Lookup", "Query", "Scan"]
         .iter()
         .any(|verb| operation.starts_with(verb))
 }

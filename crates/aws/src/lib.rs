@@ -10,6 +10,7 @@
 //! - [`provider`]: the account guard, and the sweep for what is left of a run; `sweep`, outside EC2.
 //! - [`ec2`] and the other services: the operations of one service in a folder, one file each.
 //! - `asked`: settings that were read back, compared in what was asked for.
+//! - `zip`: archives of text files, the same bytes for the same files.
 //! - `named`: what operations do alike on things that are addressed by name, which are most outside EC2.
 //!
 //! An operation decides nothing about retries, waits for quiet periods or recovery: it does one
@@ -17,6 +18,7 @@
 //! and no environment is read behind its back.
 
 mod asked;
+pub mod backup;
 pub mod calls;
 mod cidr;
 pub mod cloudwatch;
@@ -33,10 +35,12 @@ pub mod iam;
 pub mod ids;
 pub mod intercept;
 pub mod kms;
+pub mod lambda;
 pub mod logs;
 mod named;
 pub mod provider;
 pub mod rds;
+pub mod s3;
 pub mod secret;
 pub mod secretsmanager;
 pub mod servicediscovery;
@@ -46,6 +50,7 @@ mod sweep;
 pub mod tags;
 #[cfg(test)]
 mod testing;
+mod zip;
 
 use switchback_engine::Registry;
 use switchback_engine::registry::DuplicateKind;
@@ -102,6 +107,13 @@ pub fn register(registry: &mut Registry) -> Result<(), DuplicateKind> {
     registry.register(sns::subscription::Subscription)?;
     registry.register(sns::topic::Topic)?;
     registry.register(sns::topic_policy::TopicPolicy)?;
+    registry.register(s3::bucket::Bucket)?;
+    registry.register(s3::object::Object)?;
+    registry.register(lambda::function::Function)?;
+    registry.register(lambda::permission::Permission)?;
+    registry.register(backup::vault::Vault)?;
+    registry.register(backup::plan::Plan)?;
+    registry.register(backup::job::Job)?;
     Ok(())
 }
 
@@ -114,6 +126,9 @@ mod tests {
     const COMMITTED: &[(&str, u32)] = &[
         ("aws.dynamodb.table", 1),
         ("aws.cloudwatch.metric_alarm", 1),
+        ("aws.backup.job", 1),
+        ("aws.backup.plan", 1),
+        ("aws.backup.vault", 1),
         ("aws.ec2.elastic_ip", 1),
         ("aws.ec2.internet_gateway", 1),
         ("aws.ec2.internet_gateway_attachment", 1),
@@ -143,6 +158,8 @@ mod tests {
         ("aws.iam.role_policy_attachment", 1),
         ("aws.kms.alias", 1),
         ("aws.kms.key", 1),
+        ("aws.lambda.function", 1),
+        ("aws.lambda.permission", 1),
         ("aws.logs.log_group", 1),
         ("aws.rds.db_cluster", 1),
         ("aws.rds.db_cluster_parameter_group", 1),
@@ -156,6 +173,8 @@ mod tests {
         ("aws.sns.subscription", 1),
         ("aws.sns.topic", 1),
         ("aws.sns.topic_policy", 1),
+        ("aws.s3.bucket", 1),
+        ("aws.s3.object", 1),
     ];
 
     #[test]

@@ -3,7 +3,7 @@
 //! It lists what carries a tag in a region, for most services in one place, without saying in which state
 //! it is, and goes on listing it for a while when it is gone. So each thing is asked for once more at its
 //! own service, where its kind is known here. What an undo leaves behind on purpose is not left over: a
-//! key that waits for its deletion, a secret that does, a snapshot, an inactive cluster. EC2 is asked by
+//! key that waits for its deletion, a secret that does, a snapshot, a backup, an inactive cluster. EC2 is asked by
 //! itself ([`ec2::sweep`](crate::ec2::sweep)). Roles are not listed: their names are unique, and `verify`
 //! has looked at each.
 
@@ -211,6 +211,30 @@ async fn is_left(context: &AwsContext, calls: &CallLog, text: &str, arn: Arn<'_>
             let reply = ask.await.map_err(|e| op_error(Call::new("cloudwatch:DescribeAlarms", text), e))?;
             !reply.metric_alarms().is_empty()
         }
+        ("s3", "") => {
+            let ask = context.s3_of_no_step(calls).head_bucket().bucket(arn.name).send();
+            found(ask.await.map_err(|e| op_error(Call::new("s3:HeadBucket", text), e)))?.is_some()
+        }
+        ("lambda", "function") => {
+            let ask = context.lambda_of_no_step(calls).get_function_configuration().function_name(text).send();
+            found(ask.await.map_err(|e| op_error(Call::new("lambda:GetFunctionConfiguration", text), e)))?.is_some()
+        }
+        ("backup", "recovery-point") => false,
+        ("backup", "backup-vault") => {
+            // A vault that is not there is listed by nobody; one that holds something stays for that.
+            let mut pages = context.backup_of_no_step(calls).list_backup_vaults().into_paginator().items().send();
+            let mut left = false;
+            while let Some(vault) = pages.next().await {
+                let vault = vault.map_err(|e| op_error(Call::new("backup:ListBackupVaults", text), e))?;
+                left |= vault.backup_vault_arn() == Some(text) && vault.number_of_recovery_points() == 0;
+            }
+            left
+        }
+        ("backup", "backup-plan") => {
+            let ask = context.backup_of_no_step(calls).get_backup_plan().backup_plan_id(arn.name).send();
+            let reply = found(ask.await.map_err(|e| op_error(Call::new("backup:GetBackupPlan", text), e)))?;
+            reply.is_some_and(|plan| plan.deletion_date().is_none())
+        }
         ("iam", "policy") => {
             let ask = context.iam_of_no_step(calls).get_policy().policy_arn(text).send();
             found(ask.await.map_err(|e| op_error(Call::new("iam:GetPolicy", text), e)))?.is_some()
@@ -318,6 +342,24 @@ mod tests {
         ] {
             assert_eq!(swept(vec![listed(&[&arn], ""), answer.clone()]).await.len(), usize::from(left), "{answer:?}");
         }
+        let vault = |points: u32| {
+            let vault = "arn:aws:backup:us-east-1:123456789012:backup-vault:v";
+            reply(&json!({"BackupVaultList": [{"BackupVaultArn": vault, "NumberOfRecoveryPoints": points}]}))
+        };
+        let s3_gone = Answer::Reply(404, "");
+        for (arn, answer, left) in [
+            ("backup:us-east-1:123456789012:backup-vault:v", vault(0), true),
+            ("backup:us-east-1:123456789012:backup-vault:v", vault(1), false),
+            ("backup:us-east-1:123456789012:backup-plan:p", reply(&json!({"BackupPlanId": "p"})), true),
+            ("backup:us-east-1:123456789012:backup-plan:p", reply(&json!({"DeletionDate": 1.5e9})), false),
+            ("lambda:us-east-1:123456789012:function:f", reply(&json!({"FunctionName": "f"})), true),
+            ("lambda:us-east-1:123456789012:function:f", GONE, false),
+            ("s3:::bucket", s3_gone, false),
+            ("s3:::bucket", reply(&json!({})), true),
+        ] {
+            assert_eq!(swept(vec![listed(&[arn], ""), answer]).await.len(), usize::from(left), "{arn}");
+        }
+        assert!(swept(vec![listed(&["backup:us-east-1:123456789012:recovery-point:r"], "")]).await.is_empty());
         assert!(swept(vec![listed(&["rds:us-east-1:123456789012:cluster-snapshot:s"], "")]).await.is_empty());
     }
 }

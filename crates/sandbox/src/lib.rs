@@ -35,6 +35,7 @@ mod query;
 mod refusal;
 pub mod rehearse;
 mod report;
+mod rest;
 mod rules;
 mod sandbox;
 mod server;

@@ -51,6 +51,8 @@ struct Row {
 enum Ask {
     Query(Params),
     Json(&'static str, Value),
+    /// Method, path and body.
+    Rest(Method, String, String),
 }
 
 /// The value of tags and descriptions that somebody else leaves behind.
@@ -466,6 +468,53 @@ const ROWS: &[Row] = &[
         delete: |it| Ask::named("DeleteDBSnapshot", "DBSnapshotIdentifier", it),
         change: tag_database,
     },
+    Row {
+        kind: "s3-bucket",
+        service: Service::S3,
+        names: &["Bucket"],
+        delete: |it| Ask::rest(Method::DELETE, &["", text(it, "name")], ""),
+        change: |it, _| {
+            const OPEN: &str = "<PublicAccessBlockConfiguration><BlockPublicAcls>false</BlockPublicAcls>\
+                 <IgnorePublicAcls>false</IgnorePublicAcls><BlockPublicPolicy>false</BlockPublicPolicy>\
+                 <RestrictPublicBuckets>false</RestrictPublicBuckets></PublicAccessBlockConfiguration>";
+            let Ask::Rest(method, path, body) = Ask::rest(Method::PUT, &["", text(it, "name")], OPEN) else {
+                return None;
+            };
+            Some(Ask::Rest(method, format!("{path}?publicAccessBlock"), body))
+        },
+    },
+    Row {
+        kind: "s3-object",
+        service: Service::S3,
+        names: &["Key"],
+        delete: |it| Ask::rest(Method::DELETE, &of_object(it), ""),
+        change: |it, _| Some(Ask::rest(Method::PUT, &of_object(it), SOMEBODY)),
+    },
+    Row {
+        kind: "lambda-function",
+        service: Service::Lambda,
+        names: &["FunctionName"],
+        delete: |it| Ask::rest(Method::DELETE, &["", "2015-03-31", "functions", text(it, "name")], ""),
+        change: |it, _| {
+            let seconds = if number(it, "timeout") == 7 { 8 } else { 7 };
+            let path = ["", "2015-03-31", "functions", text(it, "name"), "configuration"];
+            Some(Ask::rest(Method::PUT, &path, &json!({"Timeout": seconds}).to_string()))
+        },
+    },
+    Row {
+        kind: "backup-vault",
+        service: Service::Backup,
+        names: &["BackupVaultName", "backupVaultName", "TargetBackupVaultName"],
+        delete: |it| Ask::rest(Method::DELETE, &["", "backup-vaults", text(it, "name")], ""),
+        change: tag_of_backup,
+    },
+    Row {
+        kind: "backup-plan",
+        service: Service::Backup,
+        names: &["BackupPlanId", "BackupPlanName"],
+        delete: |it| Ask::rest(Method::DELETE, &["", "backup", "plans", end_of(&it.id)], ""),
+        change: tag_of_backup,
+    },
     // What models hold: kind, service, and the fields of its calls that name it.
     modelled("file", Service::File, &["path"]),
 ];
@@ -482,6 +531,12 @@ const fn modelled(kind: &'static str, service: Service, names: &'static [&'stati
 }
 
 impl Ask {
+    fn rest(method: Method, path: &[&str], body: &str) -> Self {
+        let part =
+            |part: &&str| form_urlencoded::byte_serialize(part.as_bytes()).collect::<String>().replace('+', "%20");
+        Self::Rest(method, path.iter().map(part).collect::<Vec<_>>().join("/"), body.to_owned())
+    }
+
     fn ec2(action: &str, parameter: &str, id: &str) -> Self {
         Self::Query(Params::call(action).with(parameter, id))
     }
@@ -501,9 +556,14 @@ impl Ask {
         let (target, body) = match self {
             Self::Query(params) => (None, params.encode()),
             Self::Json(action, body) => (Some(format!("{}.{action}", service.target())), body.to_string()),
+            Self::Rest(_, _, body) => (None, body.clone()),
         };
         let mut request = Request::new(Bytes::from(body));
         *request.method_mut() = Method::POST;
+        if let Self::Rest(method, path, _) = self {
+            *request.method_mut() = method.clone();
+            *request.uri_mut() = path.parse().ok()?;
+        }
         request.headers_mut().insert(AUTHORIZATION, HeaderValue::from_str(&signed).ok()?);
         if let Some(target) = target {
             let target = HeaderValue::from_str(&target).ok()?;
@@ -552,6 +612,17 @@ fn tag_ecs(it: &Resource, _: &World) -> Option<Ask> {
     Some(Ask::Json("TagResource", json!({"resourceArn": it.id, "tags": tags})))
 }
 
+fn tag_of_backup(it: &Resource, _: &World) -> Option<Ask> {
+    let tags = json!({"Tags": {SOMEBODY: "was here"}});
+    Some(Ask::rest(Method::POST, &["", "tags", &it.id], &tags.to_string()))
+}
+
+/// Bucket and key: the ARN of an object has both.
+fn of_object(it: &Resource) -> Vec<&str> {
+    let path = it.id.strip_prefix("arn:aws:s3:::").unwrap_or(&it.id);
+    std::iter::once("").chain(path.split('/')).collect()
+}
+
 fn tag_database(it: &Resource, _: &World) -> Option<Ask> {
     let call = Params::call("AddTagsToResource").with("ResourceName", &it.id);
     Some(Ask::Query(call.with("Tags.Tag.1.Key", SOMEBODY).with("Tags.Tag.1.Value", "was here")))
@@ -562,7 +633,7 @@ fn names(row: &Row, it: &Resource, service: Option<Service>, parameter: &str, va
     let id = value.strip_suffix(":*").unwrap_or(value);
     let in_ec2 = || id.starts_with("arn:aws:ec2:") && id.rsplit('/').next() == Some(&it.id);
     // Some are called by their id as well, which is the end of their ARN; anything else by its name.
-    let by_id = matches!(row.kind, "kms-key" | "namespace" | "discovery-service");
+    let by_id = matches!(row.kind, "kms-key" | "namespace" | "discovery-service") || parameter == "BackupPlanId";
     let name = || if by_id { end_of(&it.id) } else { text(it, "name") };
     id == it.id
         || (row.service == Service::Ec2 && in_ec2())

@@ -14,6 +14,7 @@ use crate::clock::Moment;
 use crate::items::Items;
 use crate::models::Models;
 use crate::picture::Picture;
+use crate::picture::backup::PointOf;
 use crate::picture::ec2::RuleKey;
 use crate::query::Tags;
 use crate::service::Service;
@@ -47,6 +48,8 @@ pub(crate) struct Notes {
     pub(crate) versions: BTreeMap<String, u32>,
     /// The items of tables of DynamoDB, by ARN.
     pub(crate) items: BTreeMap<String, Items>,
+    /// Backup jobs by id. They are remembered when what they made is gone; they are in no report.
+    pub(crate) jobs: BTreeMap<String, Job>,
     /// How many sessions were given out.
     pub(crate) sessions: u32,
     /// What is not AWS.
@@ -63,6 +66,15 @@ pub(crate) enum Flag {
     AddressUsageMetrics,
     /// Of a subnet.
     AssignIpv6OnCreation,
+}
+
+/// About one backup job.
+#[derive(Debug, Clone)]
+pub(crate) struct Job {
+    pub(crate) of: PointOf,
+    /// The ARN of the recovery point that it makes.
+    pub(crate) point: String,
+    pub(crate) aborted: bool,
 }
 
 /// About one security group rule.
@@ -90,6 +102,16 @@ pub(crate) enum Answer {
     Inner(String),
     /// The whole reply, as it is.
     Whole(bytes::Bytes),
+    /// The whole reply of a REST service, which says things in its status and its headers as well.
+    Rest(Reply),
+}
+
+/// A reply of a REST service.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) body: bytes::Bytes,
 }
 
 impl Answer {

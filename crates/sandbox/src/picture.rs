@@ -6,14 +6,17 @@
 
 pub(crate) mod dynamodb;
 pub(crate) mod cloudwatch;
+pub(crate) mod backup;
 pub(crate) mod ec2;
 pub(crate) mod ecr;
 pub(crate) mod ecs;
 pub(crate) mod elb;
 pub(crate) mod iam;
 pub(crate) mod kms;
+pub(crate) mod lambda;
 pub(crate) mod logs;
 pub(crate) mod rds;
+pub(crate) mod s3;
 pub(crate) mod secrets;
 pub(crate) mod servicediscovery;
 pub(crate) mod ssm;
@@ -43,6 +46,9 @@ pub(crate) struct Picture {
     pub(crate) discovery: Arc<servicediscovery::Discovery>,
     pub(crate) ssm: Arc<ssm::Ssm>,
     pub(crate) sns: Arc<sns::Sns>,
+    pub(crate) s3: Arc<s3::S3>,
+    pub(crate) lambda: Arc<lambda::Lambda>,
+    pub(crate) backup: Arc<backup::Backup>,
 }
 
 impl Picture {
@@ -62,6 +68,9 @@ impl Picture {
         self.discovery.things(&mut all);
         self.ssm.things(&mut all);
         self.sns.things(&mut all);
+        self.s3.things(&mut all);
+        self.lambda.things(&mut all);
+        self.backup.things(&mut all);
         all
     }
 }

@@ -167,6 +167,9 @@ pub fn emulator() -> BTreeMap<String, String> {
         ("winterbaume-servicediscovery", "0.2.1"),
         ("winterbaume-ssm", "0.3.0"),
         ("winterbaume-sns", "0.2.0"),
+        ("winterbaume-s3", "0.2.1"),
+        ("winterbaume-lambda", "0.2.0"),
+        ("winterbaume-backup", "0.2.0"),
     ];
     crates.into_iter().map(|(name, version)| (name.to_owned(), version.to_owned())).collect()
 }

@@ -1,7 +1,7 @@
 //! The services that the sandbox stands in for: their names, and how each speaks on the wire.
 //!
-//! What the pinned SDKs and the AWS CLI send was looked up in them: the query protocol or JSON 1.1. The SDK speaks to
-//! CloudWatch in CBOR, which is JSON in here (`cbor`).
+//! What the pinned SDKs and the AWS CLI send was looked up in them: the query protocol, JSON 1.1 or REST. The SDK speaks
+//! to CloudWatch in CBOR, which is JSON in here (`cbor`).
 
 /// One service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +21,9 @@ pub(crate) enum Service {
     SecretsManager,
     ServiceDiscovery,
     Ssm,
+    S3,
+    Lambda,
+    Backup,
     Tagging,
     /// Of a model: files on the operator's machine.
     File,
@@ -35,6 +38,17 @@ pub(crate) enum Protocol {
     Query,
     /// JSON both ways, the action in the header `X-Amz-Target`.
     Json,
+    /// The action in method and path, bodies in JSON.
+    RestJson,
+    /// The action in method and path, bodies in XML or whatever an object holds.
+    RestXml,
+}
+
+impl Protocol {
+    /// Whether method and path say what is asked for: see [`crate::rest`].
+    pub(crate) fn is_rest(self) -> bool {
+        matches!(self, Self::RestJson | Self::RestXml)
+    }
 }
 
 impl Service {
@@ -55,6 +69,9 @@ impl Service {
         Self::SecretsManager,
         Self::ServiceDiscovery,
         Self::Ssm,
+        Self::S3,
+        Self::Lambda,
+        Self::Backup,
         Self::Tagging,
         Self::File,
     ];
@@ -82,6 +99,9 @@ impl Service {
             Self::SecretsManager => "secretsmanager",
             Self::ServiceDiscovery => "servicediscovery",
             Self::Ssm => "ssm",
+            Self::S3 => "s3",
+            Self::Lambda => "lambda",
+            Self::Backup => "backup",
             Self::Tagging => "tagging",
             Self::File => "file",
         }
@@ -91,6 +111,8 @@ impl Service {
         match self {
             Self::Ec2 => Protocol::Ec2Query,
             Self::Sts | Self::Iam | Self::Rds | Self::Elb | Self::Sns => Protocol::Query,
+            Self::S3 => Protocol::RestXml,
+            Self::Lambda | Self::Backup => Protocol::RestJson,
             _ => Protocol::Json,
         }
     }
@@ -104,6 +126,7 @@ impl Service {
             Self::Elb => "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/",
             Self::Rds => "http://rds.amazonaws.com/doc/2014-10-31/",
             Self::Sns => "http://sns.amazonaws.com/doc/2010-03-31/",
+            Self::S3 => "http://s3.amazonaws.com/doc/2006-03-01/",
             _ => "",
         }
     }
@@ -141,6 +164,8 @@ impl Service {
             Self::Ec2 => Some("ClientToken"),
             Self::Ecs => Some("clientToken"),
             Self::ServiceDiscovery => Some("CreatorRequestId"),
+            // Of jobs. Vaults and plans have another one, which nobody needs: they have names.
+            Self::Backup => Some("IdempotencyToken"),
             // Secrets Manager's ClientRequestToken is the id of a version: its own rules see to it.
             _ => None,
         }

@@ -174,6 +174,50 @@ const TOPIC: &str = r#"
         op: aws.sns.topic
         with: { name: alerts, display_name: Alerts, tags: { Name: alerts } }"#;
 
+const RUNNER: &str = r#"
+      - id: runner
+        op: aws.iam.role
+        with:
+          role_name: Runner
+          assume_role_policy_document:
+            Version: "2012-10-17"
+            Statement:
+              - Effect: Allow
+                Principal: { Service: [lambda.amazonaws.com, backup.amazonaws.com] }
+                Action: sts:AssumeRole"#;
+const BUCKET: &str = r#"
+      - id: bucket
+        op: aws.s3.bucket
+        with:
+          bucket: app-artifacts
+          versioning: true
+          encryption: { sse_algorithm: AES256 }
+          lifecycle_rules: [{ id: tidy, noncurrent_version_expiration_days: 30 }]
+          tags: { Name: artifacts }"#;
+const OBJECT: &str = r#"
+      - id: object
+        op: aws.s3.object
+        with: { bucket: "${bucket.bucket}", key: code/app.zip, files: { app.py: "def handler(event, context): pass" } }"#;
+const FUNCTION: &str = r#"
+      - id: function
+        op: aws.lambda.function
+        with:
+          function_name: app
+          runtime: python3.13
+          role: "${runner.role_arn}"
+          handler: app.handler
+          code:
+            s3_bucket: "${object.bucket}"
+            s3_key: "${object.key}"
+            s3_object_version: "${object.version_id}"
+            sha256: "${object.sha256}"
+          environment: { CLUSTER: app }
+          timeout: 30"#;
+const VAULT: &str = r#"
+      - id: vault
+        op: aws.backup.vault
+        with: { backup_vault_name: app-checkpoint, tags: { Name: checkpoint } }"#;
+
 /// Each operation: what it is made on, and how to make it, as the last step of a runbook.
 const CASES: &[(&str, &[&str], &str)] = &[
     ("aws.ec2.vpc", &[], VPC),
@@ -466,6 +510,49 @@ const CASES: &[(&str, &[&str], &str)] = &[
         op: aws.kms.alias
         with: { alias_name: alias/app, target_key_id: "${key.key_id}" }"#,
     ),
+    ("aws.s3.bucket", &[], BUCKET),
+    ("aws.s3.object", &[BUCKET], OBJECT),
+    ("aws.lambda.function", &[RUNNER, BUCKET, OBJECT], FUNCTION),
+    (
+        "aws.lambda.permission",
+        &[RUNNER, BUCKET, OBJECT, FUNCTION],
+        r#"
+      - id: permission
+        op: aws.lambda.permission
+        with:
+          function_name: "${function.function_name}"
+          statement_id: alerts
+          action: lambda:InvokeFunction
+          principal: sns.amazonaws.com
+          source_arn: arn:aws:sns:us-east-1:123456789012:alerts"#,
+    ),
+    ("aws.backup.vault", &[], VAULT),
+    (
+        "aws.backup.plan",
+        &[VAULT],
+        r#"
+      - id: plan
+        op: aws.backup.plan
+        with:
+          backup_plan_name: daily
+          rules:
+            - rule_name: daily
+              target_backup_vault_name: "${vault.backup_vault_name}"
+              schedule_expression: cron(0 5 ? * * *)
+              lifecycle: { delete_after_days: 7 }"#,
+    ),
+    (
+        "aws.backup.job",
+        &[RUNNER, BUCKET, VAULT],
+        r#"
+      - id: job
+        op: aws.backup.job
+        with:
+          backup_vault_name: "${vault.backup_vault_name}"
+          resource_arn: "${bucket.bucket_arn}"
+          iam_role_arn: "${runner.role_arn}"
+          delete_recovery_point: true"#,
+    ),
 ];
 
 fn runbook(kind: &str) -> String {
@@ -571,4 +658,11 @@ tests! {
     discovery_service, "aws.servicediscovery.service";
     key, "aws.kms.key";
     alias, "aws.kms.alias";
+    bucket, "aws.s3.bucket";
+    object, "aws.s3.object";
+    function, "aws.lambda.function";
+    permission, "aws.lambda.permission";
+    backup_vault, "aws.backup.vault";
+    backup_plan, "aws.backup.plan";
+    backup_job, "aws.backup.job";
 }

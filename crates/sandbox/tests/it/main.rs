@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod alarms;
+mod backup;
 mod binary;
 mod dynamodb;
 mod dynamodb_items;
@@ -20,6 +21,7 @@ mod iam_policy;
 mod iam_role;
 mod interface;
 mod kms;
+mod lambda;
 mod logs;
 mod nat;
 mod places;
@@ -32,6 +34,7 @@ mod rds_subnet_group;
 mod requests;
 mod route;
 mod rule;
+mod s3;
 mod secrets;
 mod servicediscovery;
 mod snapshot;

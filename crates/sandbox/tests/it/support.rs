@@ -32,6 +32,9 @@ pub(crate) struct Aws {
     pub(crate) discovery: aws_sdk_servicediscovery::Client,
     pub(crate) ssm: aws_sdk_ssm::Client,
     pub(crate) tagging: aws_sdk_resourcegroupstagging::Client,
+    pub(crate) s3: aws_sdk_s3::Client,
+    pub(crate) lambda: aws_sdk_lambda::Client,
+    pub(crate) backup: aws_sdk_backup::Client,
 }
 
 pub(crate) fn aws() -> Aws {
@@ -102,6 +105,9 @@ impl Aws {
             discovery: client!(aws_sdk_servicediscovery, sandbox, caller, region),
             ssm: client!(aws_sdk_ssm, sandbox, caller, region),
             tagging: client!(aws_sdk_resourcegroupstagging, sandbox, caller, region),
+            s3: client!(aws_sdk_s3, sandbox, caller, region),
+            lambda: client!(aws_sdk_lambda, sandbox, caller, region),
+            backup: client!(aws_sdk_backup, sandbox, caller, region),
             sandbox,
         }
     }
@@ -109,6 +115,19 @@ impl Aws {
     /// The same sandbox, called from elsewhere: a key of twelve digits is of that account.
     pub(crate) fn from(&self, access_key: &str, region: &'static str) -> Self {
         Self::of(self.sandbox.clone(), credentials(access_key), region)
+    }
+}
+
+impl Aws {
+    /// A role that this service can assume by now; its ARN.
+    pub(crate) async fn role_for(&self, service: &str) -> String {
+        let statement = serde_json::json!({
+            "Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole",
+        });
+        let trust = serde_json::json!({"Version": "2012-10-17", "Statement": statement}).to_string();
+        let made = self.iam.create_role().role_name("runner").assume_role_policy_document(trust).send().await.unwrap();
+        self.sandbox.clock().advance(SETTLE);
+        made.role.unwrap().arn
     }
 }
 
