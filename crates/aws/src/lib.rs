@@ -44,8 +44,8 @@ pub mod s3;
 pub mod secret;
 pub mod secretsmanager;
 pub mod servicediscovery;
-pub mod ssm;
 pub mod sns;
+pub mod ssm;
 mod sweep;
 pub mod tags;
 #[cfg(test)]

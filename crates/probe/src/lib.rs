@@ -8,8 +8,8 @@
 pub mod alarm;
 pub mod control;
 pub mod ecs_tasks;
-pub mod rds_cluster_endpoints;
 pub mod http;
+pub mod rds_cluster_endpoints;
 pub mod span;
 pub mod tcp;
 #[cfg(test)]

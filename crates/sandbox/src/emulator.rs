@@ -14,9 +14,9 @@
 //! The crates know one account a process. An emulator that plays another one swaps the two in all that goes in and
 //! comes out, so that rules and callers see the account of the place, and an ARN of the other account stays one.
 
-mod dynamodb;
-mod cloudwatch;
 mod backup;
+mod cloudwatch;
+mod dynamodb;
 mod ec2;
 mod ecr;
 mod ecs;
@@ -29,8 +29,8 @@ mod rds;
 mod s3;
 mod secrets;
 mod servicediscovery;
-mod ssm;
 mod sns;
+mod ssm;
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -43,8 +43,8 @@ use http::{HeaderMap, HeaderValue, Method};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use winterbaume_cloudwatch::{CloudWatchService, CloudwatchStateView};
 use winterbaume_backup::{BackupService, BackupStateView};
+use winterbaume_cloudwatch::{CloudWatchService, CloudwatchStateView};
 use winterbaume_cloudwatchlogs::{CloudWatchLogsService, LogsStateView};
 use winterbaume_core::{MockRequest, MockResponse, MockService, StatefulService, default_account_id};
 use winterbaume_dynamodb::{DynamoDbService, DynamodbStateView};
@@ -60,8 +60,8 @@ use winterbaume_rds::{RdsService, RdsStateView};
 use winterbaume_s3::{S3Service, S3StateView};
 use winterbaume_secretsmanager::{SecretsManagerService, SecretsmanagerStateView};
 use winterbaume_servicediscovery::{ServiceDiscoveryService, ServiceDiscoveryStateView};
-use winterbaume_ssm::{SsmService, SsmStateView};
 use winterbaume_sns::{SnsService, SnsStateView};
+use winterbaume_ssm::{SsmService, SsmStateView};
 use winterbaume_sts::StsService;
 use winterbaume_sts::views::StsStateView;
 

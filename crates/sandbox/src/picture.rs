@@ -4,9 +4,9 @@
 //! is not needed for a decision, a describe call or the report is left out. Each service has a section of its own; a
 //! write replaces the section that it touched and shares the others.
 
-pub(crate) mod dynamodb;
-pub(crate) mod cloudwatch;
 pub(crate) mod backup;
+pub(crate) mod cloudwatch;
+pub(crate) mod dynamodb;
 pub(crate) mod ec2;
 pub(crate) mod ecr;
 pub(crate) mod ecs;
@@ -19,8 +19,8 @@ pub(crate) mod rds;
 pub(crate) mod s3;
 pub(crate) mod secrets;
 pub(crate) mod servicediscovery;
-pub(crate) mod ssm;
 pub(crate) mod sns;
+pub(crate) mod ssm;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

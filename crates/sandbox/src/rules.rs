@@ -11,9 +11,9 @@
 //! What is deleted slowly stays in the emulator, and goes on holding what it holds, until its time has come: see
 //! [`Desk::end`].
 
-mod dynamodb;
-mod cloudwatch;
 mod backup;
+mod cloudwatch;
+mod dynamodb;
 mod ec2;
 mod ecr;
 mod ecs;
@@ -26,8 +26,8 @@ mod rds;
 mod s3;
 mod secrets;
 mod servicediscovery;
-mod ssm;
 mod sns;
+mod ssm;
 mod sts;
 mod tagging;
 
