@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use switchback_aws::{AwsConfig, AwsContext, AwsProvider, CredentialSource, Role};
+use switchback_data::command::{CommandAsk, Commands};
 use switchback_data::file::{FileAsk, Files};
+use switchback_data::postgres::{PgAsk, PgRemote};
 use switchback_engine::Registry;
 use switchback_engine::cx::Contexts;
 use switchback_engine::executor::Environment;
@@ -65,7 +67,10 @@ pub(crate) async fn environment(
     let mut env = Environment {
         registry,
         clock: Arc::new(SystemClock),
-        contexts: Contexts::new().with::<Answers<FileAsk>>(Arc::new(Files::inside(&app.state))),
+        contexts: Contexts::new()
+            .with::<Answers<CommandAsk>>(Arc::new(Commands))
+            .with::<Answers<FileAsk>>(Arc::new(Files::inside(&app.state)))
+            .with::<Answers<PgAsk>>(PgRemote::new("aws")),
         secrets: Secrets::none(),
         providers: Vec::new(),
         tag_prefix: TAG_PREFIX.to_owned(),
