@@ -17,6 +17,10 @@ pub(crate) enum Service {
     Tagging,
     /// Of a model: files on the operator's machine.
     File,
+    /// Likewise: commands there.
+    Command,
+    /// Likewise: databases.
+    Postgresql,
 }
 
 /// How calls, replies and errors are written.
@@ -32,7 +36,7 @@ pub(crate) enum Protocol {
 
 impl Service {
     /// All of them.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Ec2,
         Self::Sts,
         Self::Iam,
@@ -44,6 +48,8 @@ impl Service {
         Self::SecretsManager,
         Self::Tagging,
         Self::File,
+        Self::Command,
+        Self::Postgresql,
     ];
 
     /// By the name in a credential scope.
@@ -65,6 +71,8 @@ impl Service {
             Self::SecretsManager => "secretsmanager",
             Self::Tagging => "tagging",
             Self::File => "file",
+            Self::Command => "command",
+            Self::Postgresql => "postgresql",
         }
     }
 
@@ -72,7 +80,7 @@ impl Service {
         match self {
             Self::Ec2 => Protocol::Ec2Query,
             Self::Sts | Self::Iam | Self::Rds => Protocol::Query,
-            Self::Ecs | Self::Ecr | Self::Logs | Self::Kms | Self::SecretsManager | Self::Tagging | Self::File => {
+            Self::Ecs | Self::Ecr | Self::Logs | Self::Kms | Self::SecretsManager | Self::Tagging | Self::File | Self::Command | Self::Postgresql => {
                 Protocol::Json
             }
         }
@@ -104,7 +112,7 @@ impl Service {
 
     /// Whether it is not AWS's: a model answers.
     pub(crate) fn is_modelled(self) -> bool {
-        matches!(self, Self::File)
+        matches!(self, Self::File | Self::Command | Self::Postgresql)
     }
 
     /// Whether an account has one of it, whatever the region.

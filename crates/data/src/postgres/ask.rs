@@ -33,6 +33,8 @@ pub enum PgAsk {
     CreateDatabase {
         /// Any other database of the server.
         on: Connection,
+        /// Who makes it. The server learns the limit only.
+        marks: Marks,
         /// Its name.
         name: String,
         /// Its owner, instead of the user.

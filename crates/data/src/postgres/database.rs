@@ -21,7 +21,7 @@ use switchback_model::{OpError, OpResult};
 
 use super::ask::{Database as There, PgAnswer, PgAsk, RowSource};
 use super::connection::{self, Connection};
-use super::{facts, unexpected, unless_gone};
+use super::{facts, marks, unexpected, unless_gone};
 use crate::export::{self, Lines};
 
 /// A database. On the way back, what others wrote into it is exported before it is dropped.
@@ -210,6 +210,7 @@ impl Operation for Database {
     async fn create(&self, cx: &Cx, params: &Params, _before: &Before) -> OpResult<Output> {
         let ask = PgAsk::CreateDatabase {
             on: params.connection.clone(),
+            marks: marks(cx),
             name: params.name.clone(),
             owner: params.owner.clone(),
             encoding: params.encoding.clone(),
