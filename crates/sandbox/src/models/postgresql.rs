@@ -119,7 +119,15 @@ impl Database {
         Ok(true)
     }
 
-    fn load(&mut self, marks: Marks, batch: u32, table: &str, columns: Vec<String>, lines: &[String], checksum: String) -> OpResult<Batch> {
+    fn load(
+        &mut self,
+        marks: Marks,
+        batch: u32,
+        table: &str,
+        columns: Vec<String>,
+        lines: &[String],
+        checksum: String,
+    ) -> OpResult<Batch> {
         if let Some(there) = self.imports.get(&(marks.clone(), batch)) {
             if there.batch.checksum != checksum {
                 return Err(OpError::drift(format!("batch {batch} was imported with other rows")));
@@ -143,7 +151,10 @@ impl Database {
             let mut row: Map<String, Value> = there.columns.iter().map(|c| (c.clone(), Value::Null)).collect();
             for column in &there.key {
                 // What gives keys by itself gives new ones.
-                row.insert(column.clone(), json!(format!("{}/{}/{}/{batch}/{i}", marks.run, marks.step, marks.generation)));
+                row.insert(
+                    column.clone(),
+                    json!(format!("{}/{}/{}/{batch}/{i}", marks.run, marks.step, marks.generation)),
+                );
             }
             row.extend(columns.iter().map(|c| (c.clone(), given.get(c).cloned().unwrap_or_default())));
             let key: Vec<String> = there.key.iter().map(|c| text(row.get(c))).collect();
@@ -182,11 +193,16 @@ impl Database {
                 let words: Vec<String> =
                     query.trim_end_matches([';', ' ', '\n']).split_whitespace().map(str::to_lowercase).collect();
                 match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-                    ["select", "count(*)", "from", table] => Ok(vec![json!({"count": rows(table)?.count()}).to_string()]),
+                    ["select", "count(*)", "from", table] => {
+                        Ok(vec![json!({"count": rows(table)?.count()}).to_string()])
+                    }
                     ["select", number] if number.parse::<i64>().is_ok() => {
                         Ok(vec![json!({"?column?": number.parse::<i64>().unwrap_or_default()}).to_string()])
                     }
-                    _ => Err(refused("0A000", "the model answers `SELECT count(*) FROM t` and `SELECT 1` only".to_owned())),
+                    _ => Err(refused(
+                        "0A000",
+                        "the model answers `SELECT count(*) FROM t` and `SELECT 1` only".to_owned(),
+                    )),
                 }
             }
         }
@@ -255,15 +271,15 @@ impl Model for Servers {
         self.connected(ask.on())?;
         let done = |changed| Ok(PgAnswer::Done { changed });
         Ok(match ask {
-            PgAsk::DescribeDatabase { on, name } => PgAnswer::Database(self.0.get(&Self::key(&on, &name)).map(|it| {
-                ask::Database {
+            PgAsk::DescribeDatabase { on, name } => {
+                PgAnswer::Database(self.0.get(&Self::key(&on, &name)).map(|it| ask::Database {
                     owner: it.owner.clone(),
                     encoding: it.encoding.clone(),
                     connection_limit: it.connection_limit,
                     comment: it.comment.clone(),
                     sessions: Vec::new(),
-                }
-            })),
+                }))
+            }
             PgAsk::CreateDatabase { on, marks, name, owner, encoding, template: _, connection_limit } => {
                 if self.0.contains_key(&Self::key(&on, &name)) || OF_THE_SERVER.contains(&name.as_str()) {
                     let message = format!("database \"{name}\" already exists");
@@ -271,7 +287,8 @@ impl Model for Servers {
                 }
                 let made = Database::of(owner.as_ref().unwrap_or(&on.user));
                 let encoding = encoding.unwrap_or_else(|| made.encoding.clone());
-                self.0.insert(Self::key(&on, &name), Database { maker: Some(marks), connection_limit, encoding, ..made });
+                self.0
+                    .insert(Self::key(&on, &name), Database { maker: Some(marks), connection_limit, encoding, ..made });
                 return done(true);
             }
             PgAsk::MarkDatabase { on, name, mark, comment, connection_limit } => {
@@ -329,7 +346,9 @@ impl Model for Servers {
             PgAsk::ApplyMigration { on, marks, version, name, up, down } => {
                 PgAnswer::Applied(self.connected(&on)?.apply(marks, version, name, &up, down)?)
             }
-            PgAsk::RevertMigration { on, marks, version } => return done(self.connected(&on)?.revert(&marks, version)?),
+            PgAsk::RevertMigration { on, marks, version } => {
+                return done(self.connected(&on)?.revert(&marks, version)?);
+            }
             PgAsk::ListObjects { on } => PgAnswer::Objects(self.connected(&on)?.schema.objects()),
             PgAsk::ImportBatch { on, marks, table, columns, batch, rows, checksum } => {
                 let it = self.connected(&on)?;
@@ -374,11 +393,34 @@ impl Model for Servers {
                     ("owner", json!(it.owner)),
                     ("encoding", json!(it.encoding)),
                     ("connection_limit", json!(if marked { -2 } else { it.connection_limit })),
-                    ("objects", json!(it.schema.objects().iter().map(|o| format!("{} {} {}", o.kind, o.name, o.definition)).collect::<Vec<_>>())),
-                    ("foreign_rows", json!(it.rows.iter().map(|(table, rows)| {
-                        let ours = it.imports.values().filter(|i| i.table == *table).map(|i| it.present(i).len()).sum::<usize>();
-                        format!("{table} {}", rows.len() - ours)
-                    }).filter(|text| !text.ends_with(" 0")).collect::<Vec<_>>())),
+                    (
+                        "objects",
+                        json!(
+                            it.schema
+                                .objects()
+                                .iter()
+                                .map(|o| format!("{} {} {}", o.kind, o.name, o.definition))
+                                .collect::<Vec<_>>()
+                        ),
+                    ),
+                    (
+                        "foreign_rows",
+                        json!(
+                            it.rows
+                                .iter()
+                                .map(|(table, rows)| {
+                                    let ours = it
+                                        .imports
+                                        .values()
+                                        .filter(|i| i.table == *table)
+                                        .map(|i| it.present(i).len())
+                                        .sum::<usize>();
+                                    format!("{table} {}", rows.len() - ours)
+                                })
+                                .filter(|text| !text.ends_with(" 0"))
+                                .collect::<Vec<_>>()
+                        ),
+                    ),
                 ]);
                 things.push(Modelled { kind: "database", id: place.clone(), tags, residue: false, attributes });
             }
@@ -411,7 +453,8 @@ impl Model for Servers {
     /// what a migration made is dropped.
     fn meddle(&mut self, id: &str, delete: bool) -> bool {
         let (place, part) = id.split_once('#').unwrap_or((id, ""));
-        let Some(key) = self.0.keys().find(|(host, port, name)| format!("{host}:{port}/{name}") == place).cloned() else {
+        let Some(key) = self.0.keys().find(|(host, port, name)| format!("{host}:{port}/{name}") == place).cloned()
+        else {
             return false;
         };
         if part.is_empty() {
@@ -424,7 +467,8 @@ impl Model for Servers {
         if let Some(version) = part.strip_prefix("migration-").and_then(|v| v.parse().ok()) {
             return delete && it.migrations.remove(&version).is_some();
         }
-        let of = |(marks, batch): &(Marks, u32)| format!("import-{}-{}-{}-{batch}", marks.run, marks.step, marks.generation);
+        let of =
+            |(marks, batch): &(Marks, u32)| format!("import-{}-{}-{}-{batch}", marks.run, marks.step, marks.generation);
         let Some(import) = it.imports.iter().find(|(key, _)| of(key) == part).map(|(_, import)| import.clone()) else {
             return false;
         };

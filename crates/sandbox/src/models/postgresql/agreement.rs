@@ -20,9 +20,15 @@ const SEEDS: u64 = 4;
 
 /// Scripts and their ways back: some need others, some cannot be twice, some fail.
 const SCRIPTS: &[(&str, &str)] = &[
-    ("CREATE SCHEMA core; CREATE TABLE core.t (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), a text, n int)", "DROP TABLE core.t; DROP SCHEMA core"),
+    (
+        "CREATE SCHEMA core; CREATE TABLE core.t (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), a text, n int)",
+        "DROP TABLE core.t; DROP SCHEMA core",
+    ),
     ("CREATE TABLE IF NOT EXISTS u (a text, n int, PRIMARY KEY (a)); CREATE INDEX by_n ON u (n DESC)", "DROP TABLE u"),
-    ("ALTER TABLE core.t ADD COLUMN more jsonb DEFAULT '{\"a\": \"(,\"}'; CREATE INDEX t_a ON core.t (a)", "DROP INDEX core.t_a; ALTER TABLE core.t DROP COLUMN more"),
+    (
+        "ALTER TABLE core.t ADD COLUMN more jsonb DEFAULT '{\"a\": \"(,\"}'; CREATE INDEX t_a ON core.t (a)",
+        "DROP INDEX core.t_a; ALTER TABLE core.t DROP COLUMN more",
+    ),
     (
         "CREATE OR REPLACE FUNCTION touch() RETURNS trigger AS $$ BEGIN; RETURN NEW; END; $$ LANGUAGE plpgsql;
          CREATE TRIGGER touched BEFORE UPDATE ON u FOR EACH ROW EXECUTE FUNCTION touch()",
@@ -60,12 +66,25 @@ fn ask(chance: &mut Chance, to: &dyn Fn(&str) -> Connection) -> PgAsk {
     let batch = number(chance.below(3));
     match chance.below(22) {
         0 => PgAsk::DescribeDatabase { on: server, name },
-        1 => PgAsk::CreateDatabase { on: server, marks, name, owner: None, encoding: None, template: None, connection_limit: mark },
+        1 => PgAsk::CreateDatabase {
+            on: server,
+            marks,
+            name,
+            owner: None,
+            encoding: None,
+            template: None,
+            connection_limit: mark,
+        },
         2 => PgAsk::MarkDatabase { on: server, name, mark, comment, connection_limit: 7 },
         3 if chance.below(6) == 0 => PgAsk::DropDatabase { on: server, name, mark, comment, force: true },
         3 | 4 => PgAsk::ListTables { on },
         5 => PgAsk::GetRows { on, from: RowSource::Table(table), cursor: None, limit: number(1 + chance.below(8)) },
-        6 => PgAsk::GetRows { on, from: RowSource::Query(format!("SELECT count(*) FROM {table}")), cursor: None, limit: 9 },
+        6 => PgAsk::GetRows {
+            on,
+            from: RowSource::Query(format!("SELECT count(*) FROM {table}")),
+            cursor: None,
+            limit: 9,
+        },
         7 => PgAsk::DescribeTable { on, table },
         8 => PgAsk::DescribeMigrations { on },
         9..=12 => {
@@ -77,8 +96,10 @@ fn ask(chance: &mut Chance, to: &dyn Fn(&str) -> Connection) -> PgAsk {
         13 | 14 => PgAsk::RevertMigration { on, marks, version: chance.below(SCRIPTS.len()) as u64 },
         15 => PgAsk::ListObjects { on },
         16 | 17 => {
-            let rows = (0..chance.below(6)).map(|n| format!("{{\"a\":\"{}\",\"n\":{n}}}", n + chance.below(3))).collect();
-            let columns = if chance.below(10) == 0 { vec!["zzz".to_owned()] } else { vec!["a".to_owned(), "n".to_owned()] };
+            let rows =
+                (0..chance.below(6)).map(|n| format!("{{\"a\":\"{}\",\"n\":{n}}}", n + chance.below(3))).collect();
+            let columns =
+                if chance.below(10) == 0 { vec!["zzz".to_owned()] } else { vec!["a".to_owned(), "n".to_owned()] };
             let checksum = format!("c{}", chance.below(2));
             PgAsk::ImportBatch { on, marks, table, columns, batch, rows, checksum }
         }

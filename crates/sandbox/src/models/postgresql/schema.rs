@@ -28,10 +28,13 @@ pub(super) struct Table {
 
 /// A name in lower case, unless it is quoted, with its schema.
 pub(super) fn qualified(name: &str) -> String {
-    let plain: Vec<String> = name.split('.').map(|part| {
-        let quoted = part.strip_prefix('"').and_then(|p| p.strip_suffix('"'));
-        quoted.map_or_else(|| part.to_lowercase(), str::to_owned)
-    }).collect();
+    let plain: Vec<String> = name
+        .split('.')
+        .map(|part| {
+            let quoted = part.strip_prefix('"').and_then(|p| p.strip_suffix('"'));
+            quoted.map_or_else(|| part.to_lowercase(), str::to_owned)
+        })
+        .collect();
     if plain.len() == 1 { format!("public.{}", plain.concat()) } else { plain.join(".") }
 }
 
