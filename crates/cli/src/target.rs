@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use switchback_aws::{AwsConfig, AwsContext, AwsProvider, CredentialSource, Role};
+use switchback_data::command::{CommandAsk, Commands};
 use switchback_data::file::{FileAsk, Files};
+use switchback_data::postgres::{PgAsk, PgRemote};
 use switchback_engine::Registry;
 use switchback_engine::cx::Contexts;
 use switchback_engine::executor::Environment;
@@ -67,8 +69,10 @@ pub(crate) async fn environment(
         registry,
         clock: Arc::new(SystemClock),
         contexts: Contexts::new()
+            .with::<Answers<CommandAsk>>(Arc::new(Commands))
             .with::<Answers<FileAsk>>(Arc::new(Files::inside(&app.state)))
             .with::<Answers<HttpAsk>>(Arc::new(Web))
+            .with::<Answers<PgAsk>>(PgRemote::new("aws"))
             .with::<Answers<TcpAsk>>(Arc::new(Web)),
         secrets: Secrets::none(),
         providers: Vec::new(),

@@ -517,6 +517,9 @@ const ROWS: &[Row] = &[
     },
     // What models hold: kind, service, and the fields of its calls that name it.
     modelled("file", Service::File, &["path"]),
+    modelled("database", Service::Postgresql, &["name", "database"]),
+    modelled("migration", Service::Postgresql, &["name"]),
+    modelled("imported-rows", Service::Postgresql, &["table"]),
 ];
 
 /// What a model holds: it knows itself how somebody else changes it.

@@ -5,7 +5,9 @@
 //! stands behind the same faults as AWS, is saved and loaded with everything else, and shows its things in the report.
 //! Only rehearsals call models; the running sandbox has the real systems beside it.
 
+pub(crate) mod command;
 pub(crate) mod file;
+pub(crate) mod postgresql;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -57,19 +59,23 @@ pub(crate) trait Model: Clone + Default {
 /// All models of a place.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Models {
+    pub(crate) command: Arc<command::Commands>,
     pub(crate) file: Arc<file::Files>,
+    pub(crate) postgresql: Arc<postgresql::Servers>,
 }
 
 impl Models {
     /// Everything that they hold.
     pub(crate) fn things(&self) -> Vec<Modelled> {
-        self.file.things()
+        self.file.things().into_iter().chain(self.postgresql.things()).collect()
     }
 
     /// A call to the model of that service.
     pub(crate) fn handle(&mut self, service: Service, input: &Input) -> Result<Answer, Refusal> {
         match service {
+            Service::Command => handle(&mut self.command, input),
             Service::File => handle(&mut self.file, input),
+            Service::Postgresql => handle(&mut self.postgresql, input),
             other => Err(Refusal::internal(format!("The sandbox has no model of {}", other.name()))),
         }
     }

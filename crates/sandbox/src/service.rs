@@ -27,6 +27,10 @@ pub(crate) enum Service {
     Tagging,
     /// Of a model: files on the operator's machine.
     File,
+    /// Likewise: commands there.
+    Command,
+    /// Likewise: databases.
+    Postgresql,
 }
 
 /// How calls, replies and errors are written.
@@ -74,6 +78,8 @@ impl Service {
         Self::Backup,
         Self::Tagging,
         Self::File,
+        Self::Command,
+        Self::Postgresql,
     ];
 
     /// By the name in a credential scope.
@@ -104,6 +110,8 @@ impl Service {
             Self::Backup => "backup",
             Self::Tagging => "tagging",
             Self::File => "file",
+            Self::Command => "command",
+            Self::Postgresql => "postgresql",
         }
     }
 
@@ -150,7 +158,7 @@ impl Service {
 
     /// Whether it is not AWS's: a model answers.
     pub(crate) fn is_modelled(self) -> bool {
-        matches!(self, Self::File)
+        matches!(self, Self::File | Self::Command | Self::Postgresql)
     }
 
     /// Whether an account has one of it, whatever the region.
