@@ -293,6 +293,7 @@ macro_rules! clients {
 }
 
 clients! {
+    dynamodb, dynamodb_of_no_step, aws_sdk_dynamodb, "DynamoDB";
     ec2, ec2_of_no_step, aws_sdk_ec2, "EC2";
     ecr, ecr_of_no_step, aws_sdk_ecr, "ECR";
     ecs, ecs_of_no_step, aws_sdk_ecs, "ECS";

@@ -33,7 +33,9 @@ use crate::context::ATTEMPT_TIMEOUT;
 /// Whether a call of this name can change anything. `Describe`, `Get`, `List` and the like cannot.
 #[must_use]
 pub fn is_write(operation: &str) -> bool {
-    !["Describe", "Get", "List", "Search", "BatchGet", "Lookup"].iter().any(|verb| operation.starts_with(verb))
+    !["Describe", "Get", "List", "Search", "BatchGet", "Lookup", "Query", "Scan"]
+        .iter()
+        .any(|verb| operation.starts_with(verb))
 }
 
 /// Of every client, bound to a step or not: a write is attempted once, whatever the client's own
