@@ -4,6 +4,7 @@
 //! outside: the real system in a run, a model of it in a rehearsal.
 
 pub mod file;
+pub mod nats;
 
 use switchback_engine::Registry;
 use switchback_engine::registry::DuplicateKind;
@@ -12,6 +13,8 @@ use switchback_engine::registry::DuplicateKind;
 ///
 /// # Errors
 /// When one of them is registered already.
-pub fn register(_registry: &mut Registry) -> Result<(), DuplicateKind> {
+pub fn register(registry: &mut Registry) -> Result<(), DuplicateKind> {
+    registry.register(nats::jetstream_to_dynamodb::JetstreamToDynamodb)?;
+    registry.register(nats::probe::Probe)?;
     Ok(())
 }
