@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use switchback_aws::{AwsConfig, AwsContext, AwsProvider, CredentialSource, Role};
 use switchback_data::file::{FileAsk, Files};
+use switchback_data::nats::ask::NatsAsk;
+use switchback_data::nats::client::Nats;
 use switchback_engine::Registry;
 use switchback_engine::cx::Contexts;
 use switchback_engine::executor::Environment;
@@ -65,7 +67,9 @@ pub(crate) async fn environment(
     let mut env = Environment {
         registry,
         clock: Arc::new(SystemClock),
-        contexts: Contexts::new().with::<Answers<FileAsk>>(Arc::new(Files::inside(&app.state))),
+        contexts: Contexts::new()
+            .with::<Answers<FileAsk>>(Arc::new(Files::inside(&app.state)))
+            .with::<Answers<NatsAsk>>(Arc::new(Nats::new())),
         secrets: Secrets::none(),
         providers: Vec::new(),
         tag_prefix: TAG_PREFIX.to_owned(),

@@ -5,6 +5,8 @@
 
 pub mod file;
 pub mod nats;
+#[cfg(test)]
+mod testing;
 
 use switchback_engine::Registry;
 use switchback_engine::registry::DuplicateKind;

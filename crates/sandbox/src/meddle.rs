@@ -315,6 +315,7 @@ const ROWS: &[Row] = &[
     },
     // What models hold: kind, service, and the fields of its calls that name it.
     modelled("file", Service::File, &["path"]),
+    modelled("stream", Service::Nats, &["stream"]),
 ];
 
 /// What a model holds: it knows itself how somebody else changes it.

@@ -6,12 +6,14 @@
 //! Only rehearsals call models; the running sandbox has the real systems beside it.
 
 pub(crate) mod file;
+pub(crate) mod nats;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 use switchback_engine::remote::Ask;
+use switchback_model::plan::Plan;
 use switchback_model::{OpError, OpResult};
 
 use crate::input::Input;
@@ -58,18 +60,25 @@ pub(crate) trait Model: Clone + Default {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Models {
     pub(crate) file: Arc<file::Files>,
+    pub(crate) nats: Arc<nats::Nats>,
 }
 
 impl Models {
     /// Everything that they hold.
     pub(crate) fn things(&self) -> Vec<Modelled> {
-        self.file.things()
+        [self.file.things(), self.nats.things()].concat()
+    }
+
+    /// What the steps of a plan find there in a rehearsal, as the operator's systems have it before a run.
+    pub(crate) fn seed(&mut self, plan: &Plan) {
+        Arc::make_mut(&mut self.nats).seed(plan);
     }
 
     /// A call to the model of that service.
     pub(crate) fn handle(&mut self, service: Service, input: &Input) -> Result<Answer, Refusal> {
         match service {
             Service::File => handle(&mut self.file, input),
+            Service::Nats => handle(&mut self.nats, input),
             other => Err(Refusal::internal(format!("The sandbox has no model of {}", other.name()))),
         }
     }

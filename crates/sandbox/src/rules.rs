@@ -262,7 +262,7 @@ impl Desk<'_> {
             Service::Kms => kms::handle(self, input).await,
             Service::SecretsManager => secrets::handle(self, input).await,
             Service::Tagging => tagging::handle(self, input),
-            Service::File => self.model(input),
+            Service::File | Service::Nats => self.model(input),
         }
     }
 
@@ -416,7 +416,6 @@ impl Rules {
     }
 
     /// Puts things into the models of the sandbox's own place.
-    #[allow(dead_code, reason = "models with a state of their own come next")]
     pub(crate) async fn seed(&self, put: impl FnOnce(&mut Models)) {
         let place = Place::new(&self.settings.account, &self.settings.region);
         let mut memory = self.memory.lock().await;

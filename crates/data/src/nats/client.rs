@@ -3,7 +3,7 @@
 //! One connection to each server, kept until it breaks. Messages are read with `STREAM.MSG.GET`, by sequence number and
 //! several at a time: it needs no consumer, so the server keeps nothing of it, and no stream has to allow direct access.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::error::Error as _;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::jetstream;
-use async_nats::jetstream::context::{GetStreamError, GetStreamErrorKind};
-use async_nats::jetstream::stream::{RawMessageError, RawMessageErrorKind, Stream};
+use async_nats::jetstream::context::{GetStreamError, GetStreamErrorKind, RequestError, RequestErrorKind};
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
+use aws_smithy_types::base64;
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use secrecy::ExposeSecret as _;
+use serde::{Deserialize, Serialize};
 use switchback_engine::Cx;
 use switchback_engine::operation::BoxFuture;
 use switchback_engine::remote::{Ask as _, Remote};
@@ -145,60 +146,52 @@ impl Connection {
             GetStreamErrorKind::EmptyName | GetStreamErrorKind::InvalidStreamName => {
                 failed(ErrorClass::Permanent, format!("{about}: {error}"))
             }
-            GetStreamErrorKind::Request => self.unanswered(&about, error),
-        }
-    }
-
-    /// The next message of the stream from there on, of whatever subject the filter means.
-    async fn next_from(&self, from: &Source<'_>, sequence: u64, filter: &str) -> OpResult<Option<Message>> {
-        let asked = from.stream.raw_message_builder().sequence(sequence).next_by_subject(filter);
-        self.message(from, asked.send().await)
-    }
-
-    fn message(
-        &self,
-        from: &Source<'_>,
-        reply: Result<jetstream::message::StreamMessage, RawMessageError>,
-    ) -> OpResult<Option<Message>> {
-        let about = || format!("a message of `{}` at {}", from.name, from.server.url);
-        let message = match reply {
-            Ok(message) => message,
-            Err(error) => {
-                return match error.kind() {
-                    RawMessageErrorKind::NoMessageFound => Ok(None),
-                    RawMessageErrorKind::JetStream(e) if e.error_code() == jetstream::ErrorCode::STREAM_NOT_FOUND => {
-                        Err(no_stream(from.server, from.name))
-                    }
-                    RawMessageErrorKind::JetStream(e) => Err(jetstream_error(&about(), &e)),
-                    RawMessageErrorKind::InvalidSubject => {
-                        Err(failed(ErrorClass::Permanent, format!("{}: the subject is none", about())))
-                    }
-                    RawMessageErrorKind::Other => Err(self.unanswered(&about(), &error)),
-                };
+            GetStreamErrorKind::Request => {
+                match error.source().and_then(|cause| cause.downcast_ref::<RequestError>()) {
+                    Some(cause) => self.request_error(&about, cause),
+                    None => self.unanswered(&about, error),
+                }
             }
-        };
-        let time = Timestamp::from_nanosecond(message.time.unix_timestamp_nanos())
-            .map_err(|error| failed(ErrorClass::Permanent, format!("the time of {}: {error}", about())))?;
-        let mut headers = std::collections::BTreeMap::<String, Vec<String>>::new();
-        for (name, values) in message.headers.iter() {
-            headers.insert(name.to_string(), values.iter().map(ToString::to_string).collect());
         }
-        let (sequence, subject) = (message.sequence, message.subject.to_string());
-        Ok(Some(Message { sequence, subject, headers, time, payload: message.payload.to_vec() }))
+    }
+
+    /// The message that is asked for; none when there is none.
+    async fn message(&self, from: &Source<'_>, which: Which<'_>) -> OpResult<Option<Message>> {
+        let about = || format!("a message of `{}` at {}", from.name, from.server.url);
+        let reply = from.context.request(format!("STREAM.MSG.GET.{}", from.name), &which).await;
+        let reply: Reply = reply.map_err(|error| self.request_error(&about(), &error))?;
+        match (reply.message, reply.error) {
+            (Some(stored), None) => {
+                let unreadable = |why| failed(ErrorClass::Permanent, format!("{} cannot be read: {why}", about()));
+                stored.into_message().map(Some).map_err(unreadable)
+            }
+            (_, Some(error)) => match error.error_code() {
+                jetstream::ErrorCode::NO_MESSAGE_FOUND => Ok(None),
+                jetstream::ErrorCode::STREAM_NOT_FOUND => Err(no_stream(from.server, from.name)),
+                _ => Err(jetstream_error(&about(), &error)),
+            },
+            (None, None) => Err(failed(ErrorClass::Permanent, format!("{} has an empty answer", about()))),
+        }
+    }
+
+    fn request_error(&self, about: &str, error: &RequestError) -> OpError {
+        match error.kind() {
+            RequestErrorKind::NoResponders => {
+                failed(ErrorClass::Unavailable, format!("{about}: JetStream is not there"))
+                    .with_hint("enable JetStream at the server (`-js`) and for the account, and `switchback resume`")
+            }
+            RequestErrorKind::InvalidSubject => failed(ErrorClass::Permanent, format!("{about}: {error}")),
+            RequestErrorKind::TimedOut | RequestErrorKind::Other => self.unanswered(about, error),
+        }
     }
 
     async fn messages(&self, server: &Server, name: &str, range: &Range) -> OpResult<Batch> {
-        let context = jetstream::new(self.client.clone());
-        let stream = context.get_stream_no_info(name).await.map_err(|e| self.stream_error(server, name, &e))?;
-        let from = &Source { server, name, stream };
+        let from = &Source { server, name, context: jetstream::new(self.client.clone()) };
         let mut batch = Batch::begin(range);
         loop {
             // Nothing is asked for before it is wanted: who takes a few large messages leaves the rest.
             let mut found = futures_util::stream::iter(batch.next..=range.to)
-                .map(|sequence| async move {
-                    let asked = from.stream.raw_message_builder().sequence(sequence);
-                    self.message(from, asked.send().await)
-                })
+                .map(|sequence| self.message(from, Which { seq: sequence, next_by_subj: None }))
                 .buffered(AT_A_TIME.min(range.max_messages.max(1)));
             let mut vain = 0;
             while let Some(message) = found.next().await {
@@ -219,7 +212,8 @@ impl Connection {
             if batch.next > range.to {
                 break;
             }
-            match self.next_from(from, batch.next, range.subject.as_deref().unwrap_or(">")).await? {
+            let filter = range.subject.as_deref().unwrap_or(">");
+            match self.message(from, Which { seq: batch.next, next_by_subj: Some(filter) }).await? {
                 Some(message) if message.sequence <= range.to => batch.next = message.sequence,
                 _ => break,
             }
@@ -259,12 +253,62 @@ impl Connection {
 struct Source<'a> {
     server: &'a Server,
     name: &'a str,
-    stream: Stream<()>,
+    context: jetstream::Context,
+}
+
+/// Which message is asked for: the one of this number, or the next one from it on that a filter means.
+#[derive(Debug, Serialize)]
+struct Which<'a> {
+    seq: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_by_subj: Option<&'a str>,
+}
+
+/// The answer to `STREAM.MSG.GET`. Read here and not by the client's own types: those keep one value of a header only.
+#[derive(Debug, Deserialize)]
+struct Reply {
+    message: Option<Stored>,
+    error: Option<jetstream::Error>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Stored {
+    subject: String,
+    seq: u64,
+    #[serde(default)]
+    data: String,
+    #[serde(default)]
+    hdrs: String,
+    time: Timestamp,
+}
+
+impl Stored {
+    fn into_message(self) -> Result<Message, String> {
+        let decoded = |text: &str| base64::decode(text).map_err(|error| error.to_string());
+        let headers = String::from_utf8(decoded(&self.hdrs)?).map_err(|error| format!("a header: {error}"))?;
+        let payload = decoded(&self.data)?;
+        Ok(Message { sequence: self.seq, subject: self.subject, headers: parse(&headers), time: self.time, payload })
+    }
+}
+
+/// Headers as they are sent: a line `NATS/1.0`, and one for each value.
+fn parse(text: &str) -> BTreeMap<String, Vec<String>> {
+    let mut headers = BTreeMap::<String, Vec<String>>::new();
+    for (name, value) in text.split("\r\n").skip(1).filter_map(|line| line.split_once(':')) {
+        headers.entry(name.to_owned()).or_default().push(value.trim().to_owned());
+    }
+    headers
 }
 
 /// What JetStream itself says.
 fn jetstream_error(about: &str, error: &jetstream::Error) -> OpError {
-    let class = if error.code() >= 500 { ErrorClass::Transient } else { ErrorClass::Permanent };
+    let class = match error.error_code() {
+        jetstream::ErrorCode::JETSTREAM_NOT_ENABLED | jetstream::ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT => {
+            ErrorClass::Unavailable
+        }
+        _ if error.code() >= 500 => ErrorClass::Transient,
+        _ => ErrorClass::Permanent,
+    };
     failed(class, format!("{about}: {error}")).with_code(error.error_code().0.to_string())
 }
 

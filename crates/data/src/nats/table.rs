@@ -404,7 +404,40 @@ fn outcome(reasons: &[String]) -> Option<Outcome> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use serde_json::{Value, json};
+    use switchback_engine::Operation as _;
+    use switchback_engine::secrets::Secrets;
+    use switchback_testing::step::step;
+
+    use super::super::jetstream_to_dynamodb::JetstreamToDynamodb;
     use super::*;
+    use crate::testing::answering;
+
+    fn params() -> Params {
+        JetstreamToDynamodb::example().unwrap()
+    }
+
+    fn key(sequence: u64) -> Value {
+        json!({"StreamName": {"S": "DISCOVERIES"}, "SequenceNumber": {"N": sequence.to_string()}})
+    }
+
+    fn items(n: u64) -> Vec<(Item, usize)> {
+        let item = |sequence: u64| {
+            Item::from([
+                ("StreamName".to_owned(), AttributeValue::S("DISCOVERIES".into())),
+                ("SequenceNumber".to_owned(), AttributeValue::N(sequence.to_string())),
+            ])
+        };
+        (1..=n).map(|sequence| (item(sequence), 10)).collect()
+    }
+
+    /// The sequence numbers of the keys that a call has at this place.
+    fn numbers(list: &Value, at: &str) -> Vec<u64> {
+        let number = |one: &Value| one.pointer(at)?.as_str()?.parse().ok();
+        list.as_array().unwrap().iter().map(|one| number(one).unwrap()).collect()
+    }
 
     #[test]
     fn a_transaction_takes_what_fits() {
@@ -424,5 +457,136 @@ mod tests {
         assert_eq!(of(&["ValidationError", "ThrottlingError"]), None);
         assert_eq!(of(&["None"]), None);
         assert_eq!(of(&[]), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_back_unprocessed_is_asked_for_again() {
+        // Three keys at a time, and now and then none at all.
+        let mut asked = 0;
+        let contexts = answering(move |action, body| {
+            assert_eq!(action, "BatchGetItem");
+            asked += 1;
+            let table = &body["RequestItems"]["Discoveries"];
+            assert_eq!(table["ConsistentRead"], true);
+            let keys = table["Keys"].as_array().unwrap();
+            let (now, later) = keys.split_at(if asked % 3 == 0 { 0 } else { keys.len().min(3) });
+            let found: Vec<&Value> = now.iter().filter(|k| **k != key(4)).collect();
+            let mut reply = json!({"Responses": {"Discoveries": found}});
+            if !later.is_empty() {
+                reply["UnprocessedKeys"] = json!({"Discoveries": {"Keys": later, "ConsistentRead": true}});
+            }
+            (200, reply)
+        })
+        .await;
+        let (cx, seen) = step("copy", contexts, Secrets::none());
+        let params = params();
+        let table = Table::new(&cx, &params).unwrap();
+        let found = table.get(&(1..=10).collect::<Vec<_>>()).await.unwrap();
+        let mut found: Vec<u64> = found.into_keys().collect();
+        found.sort_unstable();
+        assert_eq!(found, [1, 2, 3, 5, 6, 7, 8, 9, 10], "there is no item 4");
+        assert_eq!(seen.calls("BatchGetItem"), 5);
+        assert!(seen.progress().iter().any(|p| p.contains("read capacity")), "{:?}", seen.progress());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_table_that_wants_less_at_once_gets_less() {
+        // It takes up to ten items at once, and of those every third time none.
+        let stored = Arc::new(Mutex::new(Vec::new()));
+        let (kept, mut asked) = (stored.clone(), 0);
+        let contexts = answering(move |action, body| {
+            assert_eq!(action, "TransactWriteItems");
+            asked += 1;
+            let puts = numbers(&body["TransactItems"], "/Put/Item/SequenceNumber/N");
+            if asked % 3 == 0 {
+                return (400, json!({"__type": "ThrottlingException", "message": "slow down"}));
+            }
+            if puts.len() > 10 {
+                let reasons: Vec<Value> = puts.iter().map(|_| json!({"Code": "ThrottlingError"})).collect();
+                return (400, json!({"__type": "TransactionCanceledException", "CancellationReasons": reasons}));
+            }
+            kept.lock().unwrap().extend(puts);
+            (200, json!({}))
+        })
+        .await;
+        let (cx, seen) = step("copy", contexts, Secrets::none());
+        let params = params();
+        let table = Table::new(&cx, &params).unwrap();
+        table.put(items(250)).await.unwrap();
+        assert_eq!(*stored.lock().unwrap(), (1..=250).collect::<Vec<u64>>(), "in order, each once");
+        assert!(seen.progress().iter().any(|p| p.contains("write capacity")), "{:?}", seen.progress());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_item_of_somebody_else_stops_the_copy_with_its_key() {
+        let contexts = answering(|_, body| {
+            let reason = |n: &u64| json!({"Code": if *n == 7 { "ConditionalCheckFailed" } else { "None" }});
+            let reasons: Vec<Value> =
+                numbers(&body["TransactItems"], "/Put/Item/SequenceNumber/N").iter().map(reason).collect();
+            (400, json!({"__type": "TransactionCanceledException", "CancellationReasons": reasons}))
+        })
+        .await;
+        let (cx, _) = step("copy", contexts, Secrets::none());
+        let params = params();
+        let error = Table::new(&cx, &params).unwrap().put(items(9)).await.unwrap_err();
+        assert_eq!(error.class, ErrorClass::Foreign);
+        assert!(error.message.contains("StreamName = DISCOVERIES, SequenceNumber = 7"), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_became_somebody_elses_meanwhile_is_left_out_of_the_deletion() {
+        // Item 2 is made somebody else's between the look and the deletion.
+        let there = Arc::new(Mutex::new(vec![1_u64, 2, 3]));
+        let (left, mut theirs) = (there.clone(), false);
+        let contexts = answering(move |action, body| {
+            let mut left = left.lock().unwrap();
+            if action == "Query" {
+                assert_eq!(body["FilterExpression"], "#mark = :mine");
+                let ours = left.iter().filter(|n| !theirs || **n != 2);
+                return (200, json!({"Items": ours.map(|n| key(*n)).collect::<Vec<_>>()}));
+            }
+            let keys = numbers(&body["TransactItems"], "/Delete/Key/SequenceNumber/N");
+            if !theirs {
+                theirs = true;
+                let reasons =
+                    [json!({"Code": "None"}), json!({"Code": "ConditionalCheckFailed"}), json!({"Code": "None"})];
+                return (400, json!({"__type": "TransactionCanceledException", "CancellationReasons": reasons}));
+            }
+            left.retain(|n| !keys.contains(n));
+            (200, json!({}))
+        })
+        .await;
+        let (cx, _) = step("copy", contexts, Secrets::none());
+        let params = params();
+        assert_eq!(Table::new(&cx, &params).unwrap().delete((1, 9)).await.unwrap(), 2);
+        assert_eq!(*there.lock().unwrap(), [2]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_table_must_have_the_keys() {
+        let table = |sort: &str, of: &str| {
+            json!({"Table": {
+                "TableStatus": "ACTIVE",
+                "KeySchema": [
+                    {"AttributeName": "StreamName", "KeyType": "HASH"}, {"AttributeName": sort, "KeyType": "RANGE"},
+                ],
+                "AttributeDefinitions": [
+                    {"AttributeName": "StreamName", "AttributeType": "S"}, {"AttributeName": sort, "AttributeType": of},
+                ],
+            }})
+        };
+        let gone = json!({"__type": "ResourceNotFoundException", "message": "x"});
+        for (status, reply, said) in [
+            (200, table("SequenceNumber", "N"), None),
+            (200, table("SequenceNumber", "S"), Some("has no key SequenceNumber (sort key, a number)")),
+            (200, table("At", "N"), Some("has no key SequenceNumber")),
+            (400, gone, Some("there is no table `Discoveries`")),
+        ] {
+            let (cx, _) = step("copy", answering(move |_, _| (status, reply.clone())).await, Secrets::none());
+            let params = params();
+            let checked = Table::new(&cx, &params).unwrap().check().await;
+            let error = checked.err().map(|e| e.message).unwrap_or_default();
+            assert!(said.map_or(error.is_empty(), |said| error.contains(said)), "{said:?}: {error}");
+        }
     }
 }

@@ -12,6 +12,7 @@ use http::header::{AUTHORIZATION, USER_AGENT};
 use http::{HeaderName, HeaderValue};
 use switchback_aws::{AwsConfig, AwsContext, AwsProvider};
 use switchback_data::file::FileAsk;
+use switchback_data::nats::ask::NatsAsk;
 use switchback_engine::Cx;
 use switchback_engine::cx::Contexts;
 use switchback_engine::operation::BoxFuture;
@@ -205,7 +206,9 @@ struct Line {
 impl Line {
     /// Everything that has a model.
     fn contexts(&self) -> Contexts {
-        Contexts::new().with::<Answers<FileAsk>>(Arc::new(self.clone()))
+        Contexts::new()
+            .with::<Answers<FileAsk>>(Arc::new(self.clone()))
+            .with::<Answers<NatsAsk>>(Arc::new(self.clone()))
     }
 
     fn request<A: Ask>(&self, cx: &Cx, ask: &A) -> Request {
