@@ -297,6 +297,7 @@ clients! {
     ec2, ec2_of_no_step, aws_sdk_ec2, "EC2";
     ecr, ecr_of_no_step, aws_sdk_ecr, "ECR";
     ecs, ecs_of_no_step, aws_sdk_ecs, "ECS";
+    elbv2, elbv2_of_no_step, aws_sdk_elasticloadbalancingv2, "Elastic Load Balancing";
     iam, iam_of_no_step, aws_sdk_iam, "IAM";
     kms, kms_of_no_step, aws_sdk_kms, "KMS";
     logs, logs_of_no_step, aws_sdk_cloudwatchlogs, "CloudWatch Logs";

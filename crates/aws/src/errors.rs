@@ -213,11 +213,14 @@ fn class_of_code(call: Call<'_>, code: &str, text: &str) -> Option<ErrorClass> {
         | "ConcurrentModificationException"
         | "OperationAborted"
         | "OperationAbortedException"
+        | "ContinuousBackupsUnavailableException"
         | "UpdateInProgressException" => ErrorClass::Busy,
         "InvalidSubnet.Conflict"
         | "Resource.AlreadyAssociated"
         | "IdempotentParameterMismatch"
         | "EntityAlreadyExists" => already_exists(call),
+        // Elastic Load Balancing: `DuplicateListener`, `DuplicateTargetGroupName`.
+        _ if code.starts_with("Duplicate") => already_exists(call),
         _ if code.ends_with(".Duplicate") || code.contains("AlreadyExists") => already_exists(call),
         _ if code.starts_with("DeleteConflict") || code.contains("ResourceInUse") || code.ends_with(".InUse") => {
             ErrorClass::Busy
@@ -227,6 +230,8 @@ fn class_of_code(call: Call<'_>, code: &str, text: &str) -> Option<ErrorClass> {
         _ if is_wrong_state(code) => ErrorClass::Busy,
         // RDS, of a subnet that it does not see yet.
         "InvalidSubnet" if call.just_made => ErrorClass::Busy,
+        // Elastic Load Balancing, of a security group that it does not see yet.
+        "InvalidSecurityGroup" if call.just_made => ErrorClass::Busy,
         _ if code_is_not_found(code) && call.just_made => ErrorClass::Busy,
         _ => return None,
     };
@@ -376,6 +381,11 @@ mod tests {
             (400, "InvalidDBClusterStateFault", Busy, Busy),
             (400, "OperationAbortedException", Busy, Busy),
             (400, "UpdateInProgressException", Busy, Busy),
+            (400, "ContinuousBackupsUnavailableException", Busy, Busy),
+            (400, "DuplicateLoadBalancerName", Permanent, AlreadyExists),
+            (400, "DuplicateListener", Permanent, AlreadyExists),
+            (400, "InvalidSecurityGroup", Permanent, Permanent),
+            (400, "ResourceInUseException", Busy, Busy),
             (400, "ClusterContainsServicesException", Busy, Busy),
             (400, "ClusterContainsTasksException", Busy, Busy),
             (400, "ClusterContainsContainerInstancesException", Busy, Busy),

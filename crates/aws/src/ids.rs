@@ -161,6 +161,16 @@ arns! {
     DbClusterParameterGroupArn, "rds", "cluster-pg:";
     /// A secret, `arn:aws:secretsmanager:us-east-1:123456789012:secret:app/db-a1b2c3`.
     SecretArn, "secretsmanager", "secret:";
+    /// A load balancer, `arn:aws:elasticloadbalancing:us-east-1:123456789012:loadbalancer/app/web/50dc6c495c0c9188`.
+    LoadBalancerArn, "elasticloadbalancing", "loadbalancer/";
+    /// A target group, `arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/web/73e2d6bc24d8a067`.
+    TargetGroupArn, "elasticloadbalancing", "targetgroup/";
+    /// A listener, `arn:aws:elasticloadbalancing:us-east-1:123456789012:listener/app/web/50dc6c495c0c9188/f2f7dc8efc522ab2`.
+    ListenerArn, "elasticloadbalancing", "listener/";
+    /// A rule of a listener: the ARN of the listener with `listener-rule/` in it, and an id at its end.
+    ListenerRuleArn, "elasticloadbalancing", "listener-rule/";
+    /// A `DynamoDB` table, `arn:aws:dynamodb:us-east-1:123456789012:table/Orders`.
+    DynamoDbTableArn, "dynamodb", "table/";
 }
 
 names! {
@@ -186,6 +196,12 @@ names! {
     KmsAliasName;
     /// A DB parameter group's name.
     DbParameterGroupName;
+    /// A load balancer's name.
+    LoadBalancerName;
+    /// A target group's name.
+    TargetGroupName;
+    /// A `DynamoDB` table's name.
+    DynamoDbTableName;
 }
 
 fn check(id: &str, prefix: &str, field: &str, errors: &mut Vec<ParamError>) {

@@ -208,6 +208,7 @@ impl Intercept for Bound {
 fn prefix(service: &str) -> String {
     match service.to_ascii_lowercase().as_str() {
         "cloudwatch logs" => "logs".to_owned(),
+        "elastic load balancing v2" => "elasticloadbalancing".to_owned(),
         "resource groups tagging api" => "tag".to_owned(),
         "secrets manager" => "secretsmanager".to_owned(),
         service => service.to_owned(),

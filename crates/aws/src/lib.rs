@@ -21,9 +21,11 @@ pub mod calls;
 mod cidr;
 pub mod context;
 pub mod document;
+pub mod dynamodb;
 pub mod ec2;
 pub mod ecr;
 pub mod ecs;
+pub mod elbv2;
 pub mod errors;
 pub mod http;
 pub mod iam;
@@ -72,6 +74,11 @@ pub fn register(registry: &mut Registry) -> Result<(), DuplicateKind> {
     registry.register(ecr::lifecycle_policy::LifecyclePolicy)?;
     registry.register(ecr::repository::Repository)?;
     registry.register(ecs::cluster::Cluster)?;
+    registry.register(dynamodb::table::Table)?;
+    registry.register(elbv2::target_group::TargetGroup)?;
+    registry.register(elbv2::load_balancer::LoadBalancer)?;
+    registry.register(elbv2::listener::Listener)?;
+    registry.register(elbv2::listener_rule::ListenerRule)?;
     registry.register(logs::log_group::LogGroup)?;
     registry.register(rds::db_cluster::DbCluster)?;
     registry.register(rds::db_cluster_parameter_group::DbClusterParameterGroup)?;
@@ -87,6 +94,7 @@ mod tests {
     /// Journals name operations by kind and version. A line here is never changed: a renamed kind
     /// cannot be found after a crash, and a stored type that changes takes a new version.
     const COMMITTED: &[(&str, u32)] = &[
+        ("aws.dynamodb.table", 1),
         ("aws.ec2.elastic_ip", 1),
         ("aws.ec2.internet_gateway", 1),
         ("aws.ec2.internet_gateway_attachment", 1),
@@ -102,6 +110,10 @@ mod tests {
         ("aws.ecr.lifecycle_policy", 1),
         ("aws.ecr.repository", 1),
         ("aws.ecs.cluster", 1),
+        ("aws.elbv2.listener", 1),
+        ("aws.elbv2.listener_rule", 1),
+        ("aws.elbv2.load_balancer", 1),
+        ("aws.elbv2.target_group", 1),
         ("aws.iam.policy", 1),
         ("aws.iam.role", 1),
         ("aws.iam.role_inline_policy", 1),

@@ -7,6 +7,7 @@
 //! itself ([`ec2::sweep`](crate::ec2::sweep)). Roles are not listed: their names are unique, and `verify`
 //! has looked at each.
 
+use aws_sdk_dynamodb::types::TableStatus;
 use aws_sdk_resourcegroupstagging::types::{ResourceTagMapping, TagFilter};
 use switchback_engine::provider::CallLog;
 use switchback_model::record::Leftover;
@@ -106,6 +107,32 @@ async fn is_left(context: &AwsContext, calls: &CallLog, text: &str, arn: Arn<'_>
             let call = Call::new("rds:DescribeDBClusterParameterGroups", text);
             let reply = found(ask.await.map_err(|e| op_error(call, e)))?;
             reply.is_some_and(|reply| !reply.db_cluster_parameter_groups().is_empty())
+        }
+        ("elasticloadbalancing", "loadbalancer") => {
+            let ask = context.elbv2_of_no_step(calls).describe_load_balancers().load_balancer_arns(text).send();
+            let call = Call::new("elasticloadbalancing:DescribeLoadBalancers", text);
+            found(ask.await.map_err(|e| op_error(call, e)))?.is_some_and(|reply| !reply.load_balancers().is_empty())
+        }
+        ("elasticloadbalancing", "targetgroup") => {
+            let ask = context.elbv2_of_no_step(calls).describe_target_groups().target_group_arns(text).send();
+            let call = Call::new("elasticloadbalancing:DescribeTargetGroups", text);
+            found(ask.await.map_err(|e| op_error(call, e)))?.is_some_and(|reply| !reply.target_groups().is_empty())
+        }
+        ("elasticloadbalancing", "listener") => {
+            let ask = context.elbv2_of_no_step(calls).describe_listeners().listener_arns(text).send();
+            let call = Call::new("elasticloadbalancing:DescribeListeners", text);
+            found(ask.await.map_err(|e| op_error(call, e)))?.is_some_and(|reply| !reply.listeners().is_empty())
+        }
+        ("elasticloadbalancing", "listener-rule") => {
+            let ask = context.elbv2_of_no_step(calls).describe_rules().rule_arns(text).send();
+            let call = Call::new("elasticloadbalancing:DescribeRules", text);
+            found(ask.await.map_err(|e| op_error(call, e)))?.is_some_and(|reply| !reply.rules().is_empty())
+        }
+        ("dynamodb", "table") => {
+            let name = arn.name.split('/').next().unwrap_or_default();
+            let ask = context.dynamodb_of_no_step(calls).describe_table().table_name(name).send();
+            let reply = found(ask.await.map_err(|e| op_error(Call::new("dynamodb:DescribeTable", text), e)))?;
+            reply.and_then(|reply| reply.table).is_some_and(|it| it.table_status() != Some(&TableStatus::Deleting))
         }
         ("ecr", "repository") => {
             let ask = context.ecr_of_no_step(calls).describe_repositories().repository_names(arn.name).send();

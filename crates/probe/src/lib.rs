@@ -4,6 +4,7 @@
 //! between its changes: a point to stop at, a condition that must hold before the next phase.
 
 pub mod control;
+pub mod rds_cluster_endpoints;
 
 use switchback_engine::Registry;
 use switchback_engine::registry::DuplicateKind;
@@ -14,5 +15,6 @@ use switchback_engine::registry::DuplicateKind;
 /// When one of them is registered already.
 pub fn register(registry: &mut Registry) -> Result<(), DuplicateKind> {
     registry.register(control::Checkpoint)?;
+    registry.register(rds_cluster_endpoints::RdsClusterEndpoints)?;
     Ok(())
 }

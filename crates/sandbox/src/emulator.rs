@@ -14,9 +14,11 @@
 //! The crates know one account a process. An emulator that plays another one swaps the two in all that goes in and
 //! comes out, so that rules and callers see the account of the place, and an ARN of the other account stays one.
 
+mod dynamodb;
 mod ec2;
 mod ecr;
 mod ecs;
+mod elb;
 mod iam;
 mod kms;
 mod logs;
@@ -36,10 +38,12 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use winterbaume_cloudwatchlogs::{CloudWatchLogsService, LogsStateView};
 use winterbaume_core::{MockRequest, MockResponse, MockService, StatefulService, default_account_id};
+use winterbaume_dynamodb::{DynamoDbService, DynamodbStateView};
 use winterbaume_ec2::views::CountersView;
 use winterbaume_ec2::{Ec2Service, Ec2StateView};
 use winterbaume_ecr::{EcrService, EcrStateView};
 use winterbaume_ecs::{EcsService, EcsStateView};
+use winterbaume_elasticloadbalancingv2::{ElasticLoadBalancingV2Service, Elbv2StateView};
 use winterbaume_iam::{IamService, IamStateView};
 use winterbaume_kms::{KmsService, KmsStateView};
 use winterbaume_rds::{RdsService, RdsStateView};
@@ -47,6 +51,8 @@ use winterbaume_secretsmanager::{SecretsManagerService, SecretsmanagerStateView}
 use winterbaume_sts::StsService;
 use winterbaume_sts::views::StsStateView;
 
+pub(crate) use self::dynamodb::{Expression, Item, key, part, read, size};
+pub(crate) use self::elb::Balancing;
 use crate::picture::Picture;
 use crate::place::{GLOBAL, Place};
 use crate::query::Params;
@@ -215,6 +221,9 @@ services! {
     rds: RdsService, RdsStateView, Rds, |view, all| all.rds = Arc::new(rds::picture_of(view));
     ecs: EcsService, EcsStateView, Ecs, |view, all| all.ecs = Arc::new(ecs::picture_of(view));
     ecr: EcrService, EcrStateView, Ecr, |view, all| all.ecr = Arc::new(ecr::picture_of(view));
+    elb: ElasticLoadBalancingV2Service, Elbv2StateView, Elb, |view, all| all.elb = Arc::new(elb::picture_of(view));
+    dynamodb: DynamoDbService, DynamodbStateView, DynamoDb,
+        |view, all| all.dynamodb = Arc::new(dynamodb::picture_of(view));
     logs: CloudWatchLogsService, LogsStateView, Logs, |view, all| all.logs = Arc::new(logs::picture_of(view));
     kms: KmsService, KmsStateView, Kms, |view, all| all.kms = Arc::new(kms::picture_of(view));
     secrets: SecretsManagerService, SecretsmanagerStateView, SecretsManager,

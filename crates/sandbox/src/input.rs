@@ -85,6 +85,15 @@ impl Input {
         }
     }
 
+    /// Whether a read must not lag behind.
+    pub(crate) fn is_consistent(&self) -> bool {
+        const FLAG: &str = "ConsistentRead";
+        let Form::Json(Body(body)) = &self.form else { return false };
+        let by_table = body.get("RequestItems").and_then(Value::as_object);
+        body.get(FLAG) == Some(&Value::Bool(true))
+            || by_table.is_some_and(|all| all.values().all(|asked| asked.get(FLAG) == Some(&Value::Bool(true))))
+    }
+
     /// Whether any parameter, however deep, has this value.
     pub(crate) fn has_value(&self, value: &str) -> bool {
         match &self.form {

@@ -23,6 +23,7 @@ mod emulator;
 mod endpoint;
 mod faults;
 mod input;
+mod items;
 mod meddle;
 mod models;
 mod notes;

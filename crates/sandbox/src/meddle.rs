@@ -225,6 +225,60 @@ const ROWS: &[Row] = &[
         },
     },
     Row {
+        kind: "load-balancer",
+        service: Service::Elb,
+        names: &["Name", "Names"],
+        delete: |it| Ask::Query(Params::call("DeleteLoadBalancer").with("LoadBalancerArn", &it.id)),
+        change: |it, _| {
+            let call = Params::call("ModifyLoadBalancerAttributes").with("LoadBalancerArn", &it.id);
+            let call = call.with("Attributes.member.1.Key", "load_balancing.cross_zone.enabled");
+            let is_on = it.attributes.get("attributes").and_then(|all| all.get("load_balancing.cross_zone.enabled"));
+            Some(Ask::Query(
+                call.with("Attributes.member.1.Value", if is_on == Some(&json!("true")) { "false" } else { "true" }),
+            ))
+        },
+    },
+    Row {
+        kind: "target-group",
+        service: Service::Elb,
+        names: &["Name", "Names"],
+        delete: |it| Ask::Query(Params::call("DeleteTargetGroup").with("TargetGroupArn", &it.id)),
+        change: |it, _| {
+            let checked = it.attributes.get("health_check").and_then(|all| all.get("HealthyThresholdCount"));
+            let other = if checked == Some(&json!("7")) { "8" } else { "7" };
+            let call = Params::call("ModifyTargetGroup").with("TargetGroupArn", &it.id);
+            Some(Ask::Query(call.with("HealthyThresholdCount", other)))
+        },
+    },
+    Row {
+        kind: "listener",
+        service: Service::Elb,
+        names: &[],
+        delete: |it| Ask::Query(Params::call("DeleteListener").with("ListenerArn", &it.id)),
+        change: |it, _| Some(answer_503("ModifyListener", "ListenerArn", "DefaultActions", it)),
+    },
+    Row {
+        kind: "listener-rule",
+        service: Service::Elb,
+        names: &[],
+        delete: |it| Ask::Query(Params::call("DeleteRule").with("RuleArn", &it.id)),
+        change: |it, _| Some(answer_503("ModifyRule", "RuleArn", "Actions", it)),
+    },
+    Row {
+        kind: "dynamodb-table",
+        service: Service::DynamoDb,
+        names: &["TableName"],
+        delete: |it| Ask::Json("DeleteTable", json!({"TableName": text(it, "name")})),
+        change: |it, _| {
+            let settings = it.attributes.get("settings").cloned().unwrap_or_default();
+            let units = settings["ProvisionedThroughput"]["ReadCapacityUnits"].as_i64().unwrap_or(0) + 1;
+            let other = json!({"ReadCapacityUnits": units, "WriteCapacityUnits": units});
+            let body =
+                json!({"TableName": text(it, "name"), "BillingMode": "PROVISIONED", "ProvisionedThroughput": other});
+            Some(Ask::Json("UpdateTable", body))
+        },
+    },
+    Row {
         kind: "log-group",
         service: Service::Logs,
         names: &["logGroupName", "logGroupNamePrefix", "logGroupIdentifier"],
@@ -375,6 +429,13 @@ fn toggled(it: &Resource, attribute: &str) -> &'static str {
 
 fn other_days(it: &Resource) -> &'static str {
     if number(it, "backup_days") == 9 { "8" } else { "9" }
+}
+
+/// A listener or a rule that turns everybody away.
+fn answer_503(action: &str, parameter: &str, list: &str, it: &Resource) -> Ask {
+    let call = Params::call(action).with(parameter, &it.id);
+    let call = call.with(format!("{list}.member.1.Type"), "fixed-response");
+    Ask::Query(call.with(format!("{list}.member.1.FixedResponseConfig.StatusCode"), "503"))
 }
 
 /// For what has no setting that can be changed by itself.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::clock::Moment;
+use crate::items::Items;
 use crate::models::Models;
 use crate::picture::Picture;
 use crate::picture::ec2::RuleKey;
@@ -40,6 +41,8 @@ pub(crate) struct Notes {
     pub(crate) numbers: BTreeMap<String, u32>,
     /// The highest version number that a policy ever had.
     pub(crate) versions: BTreeMap<String, u32>,
+    /// The items of tables of DynamoDB, by ARN.
+    pub(crate) items: BTreeMap<String, Items>,
     /// How many sessions were given out.
     pub(crate) sessions: u32,
     /// What is not AWS.
@@ -114,6 +117,7 @@ impl Notes {
         self.gone.retain(|id, _| exists(id));
         self.stuck.retain(|id| exists(id));
         self.facts.retain(|id, _| exists(id));
+        self.items.retain(|id, _| exists(id));
         self.flags.retain(|(id, _)| exists(id));
         self.versions.retain(|id, _| exists(id));
         self.numbers.retain(|id, _| exists(id));

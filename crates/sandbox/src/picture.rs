@@ -4,9 +4,11 @@
 //! is not needed for a decision, a describe call or the report is left out. Each service has a section of its own; a
 //! write replaces the section that it touched and shares the others.
 
+pub(crate) mod dynamodb;
 pub(crate) mod ec2;
 pub(crate) mod ecr;
 pub(crate) mod ecs;
+pub(crate) mod elb;
 pub(crate) mod iam;
 pub(crate) mod kms;
 pub(crate) mod logs;
@@ -23,9 +25,11 @@ use crate::query::Tags;
 /// Everything that exists in one place.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Picture {
+    pub(crate) dynamodb: Arc<dynamodb::DynamoDb>,
     pub(crate) ec2: Arc<ec2::Ec2>,
     pub(crate) ecr: Arc<ecr::Ecr>,
     pub(crate) ecs: Arc<ecs::Ecs>,
+    pub(crate) elb: Arc<elb::Elb>,
     pub(crate) iam: Arc<iam::Iam>,
     pub(crate) kms: Arc<kms::Kms>,
     pub(crate) logs: Arc<logs::Logs>,
@@ -38,7 +42,9 @@ impl Picture {
     pub(crate) fn things(&self) -> BTreeMap<&str, Thing<'_>> {
         let mut all = BTreeMap::new();
         self.ecr.things(&mut all);
+        self.dynamodb.things(&mut all);
         self.ecs.things(&mut all);
+        self.elb.things(&mut all);
         self.iam.things(&mut all);
         self.kms.things(&mut all);
         self.logs.things(&mut all);

@@ -22,12 +22,14 @@ pub(crate) struct Refusal {
     pub(crate) status: u16,
     pub(crate) code: Cow<'static, str>,
     pub(crate) message: Cow<'static, str>,
+    /// Of a canceled transaction, for each of its items.
+    reasons: Vec<&'static str>,
 }
 
 impl Refusal {
     /// With status 400, as nearly all of EC2's are.
     pub(crate) fn new(code: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status: 400, code: code.into(), message: message.into() }
+        Self { status: 400, code: code.into(), message: message.into(), reasons: Vec::new() }
     }
 
     pub(crate) fn with_status(mut self, status: u16) -> Self {
@@ -74,7 +76,7 @@ impl Refusal {
     pub(crate) fn throttled(service: Service) -> Self {
         match service {
             Service::Ec2 => Self::new("RequestLimitExceeded", "Request limit exceeded.").with_status(503),
-            Service::Sts | Service::Iam | Service::Rds => Self::new("Throttling", "Rate exceeded"),
+            Service::Sts | Service::Iam | Service::Rds | Service::Elb => Self::new("Throttling", "Rate exceeded"),
             Service::Tagging => Self::new("ThrottledException", "Rate exceeded"),
             _ => Self::new("ThrottlingException", "Rate exceeded"),
         }
@@ -108,6 +110,13 @@ impl Refusal {
             Protocol::Query => Self::new("SignatureDoesNotMatch", message).with_status(403),
             Protocol::Json => Self::new("InvalidSignatureException", message),
         }
+    }
+
+    /// A transaction of which nothing happened: for each of its items why, or `None`.
+    pub(crate) fn canceled(reasons: Vec<&'static str>) -> Self {
+        let all = reasons.join(", ");
+        let message = format!("Transaction cancelled, please refer cancellation reasons for specific reasons [{all}]");
+        Self { reasons, ..Self::new("TransactionCanceledException", message) }
     }
 
     /// An action that the service does not have.
@@ -145,7 +154,11 @@ impl Refusal {
                 xml.leaf("RequestId", request_id);
             }),
             Protocol::Json => {
-                let body = serde_json::json!({"__type": self.code, "message": self.message});
+                let mut body = serde_json::json!({"__type": self.code, "message": self.message});
+                if !self.reasons.is_empty() {
+                    let reasons = self.reasons.iter().map(|code| serde_json::json!({"Code": code}));
+                    body["CancellationReasons"] = reasons.collect();
+                }
                 let mut response = respond(service, self.status, request_id, body.to_string());
                 if let Ok(code) = http::HeaderValue::from_str(&self.code) {
                     response.headers_mut().insert(ERROR_TYPE, code);

@@ -156,6 +156,8 @@ pub fn emulator() -> BTreeMap<String, String> {
         ("winterbaume-ec2", "1.0.0"),
         ("winterbaume-sts", "0.2.0"),
         ("winterbaume-cloudwatchlogs", "0.2.0"),
+        ("winterbaume-dynamodb", "0.3.0"),
+        ("winterbaume-elasticloadbalancingv2", "0.2.0"),
         ("winterbaume-ecr", "0.2.0"),
         ("winterbaume-ecs", "0.2.0"),
         ("winterbaume-iam", "0.2.1"),

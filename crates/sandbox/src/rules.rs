@@ -11,9 +11,11 @@
 //! What is deleted slowly stays in the emulator, and goes on holding what it holds, until its time has come: see
 //! [`Desk::end`].
 
+mod dynamodb;
 mod ec2;
 mod ecr;
 mod ecs;
+mod elb;
 mod iam;
 mod kms;
 mod logs;
@@ -258,6 +260,8 @@ impl Desk<'_> {
             Service::Rds => rds::handle(self, input).await,
             Service::Ecs => ecs::handle(self, input).await,
             Service::Ecr => ecr::handle(self, input).await,
+            Service::Elb => elb::handle(self, input).await,
+            Service::DynamoDb => dynamodb::handle(self, input).await,
             Service::Logs => logs::handle(self, input).await,
             Service::Kms => kms::handle(self, input).await,
             Service::SecretsManager => secrets::handle(self, input).await,
@@ -283,6 +287,10 @@ impl Desk<'_> {
             Service::Kms => kms::finish(self, id).await,
             Service::SecretsManager => secrets::finish(self, id).await,
             Service::Ecs => ecs::finish(self, id),
+            Service::DynamoDb => {
+                dynamodb::finish(self, id).await;
+                Ok(())
+            }
             service => Err(Refusal::internal(format!("The sandbox does not know how {id} of {} ends", service.name()))),
         }
     }
@@ -346,8 +354,19 @@ fn mismatch(service: Service, action: &str, token: &str) -> Refusal {
 
 /// Whether a call can change anything.
 pub(crate) fn is_write(action: &str) -> bool {
-    const READS: [&str; 9] =
-        ["Describe", "Get", "List", "Search", "BatchGet", "BatchCheck", "Filter", "Lookup", "Simulate"];
+    const READS: [&str; 11] = [
+        "Query",
+        "Scan",
+        "Describe",
+        "Get",
+        "List",
+        "Search",
+        "BatchGet",
+        "BatchCheck",
+        "Filter",
+        "Lookup",
+        "Simulate",
+    ];
     !READS.iter().any(|verb| action.starts_with(verb))
 }
 
@@ -520,7 +539,8 @@ impl Rules {
         self.finish_until(&mut memory, now).await;
         let emulator = memory.emulator(place, settings);
         let is_write = is_write(&input.action);
-        let then = request.extensions().get::<AsOf>().filter(|_| !is_write).map(|then| then.0);
+        let then =
+            request.extensions().get::<AsOf>().filter(|_| !is_write && !input.is_consistent()).map(|then| then.0);
         let world = Arc::clone(then.map_or(&memory.now, |then| memory.at(then)));
         let local = world.get(place).cloned().unwrap_or_default();
         let (caller, now) = (Some(scope), then.unwrap_or(now));

@@ -11,6 +11,8 @@ pub(crate) enum Service {
     Rds,
     Ecs,
     Ecr,
+    Elb,
+    DynamoDb,
     Logs,
     Kms,
     SecretsManager,
@@ -34,13 +36,15 @@ pub(crate) enum Protocol {
 
 impl Service {
     /// All of them.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Ec2,
         Self::Sts,
         Self::Iam,
         Self::Rds,
         Self::Ecs,
         Self::Ecr,
+        Self::Elb,
+        Self::DynamoDb,
         Self::Logs,
         Self::Kms,
         Self::SecretsManager,
@@ -63,6 +67,8 @@ impl Service {
             Self::Rds => "rds",
             Self::Ecs => "ecs",
             Self::Ecr => "ecr",
+            Self::Elb => "elasticloadbalancing",
+            Self::DynamoDb => "dynamodb",
             Self::Logs => "logs",
             Self::Kms => "kms",
             Self::SecretsManager => "secretsmanager",
@@ -75,13 +81,14 @@ impl Service {
     pub(crate) fn protocol(self) -> Protocol {
         match self {
             Self::Ec2 => Protocol::Ec2Query,
-            Self::Sts | Self::Iam | Self::Rds => Protocol::Query,
+            Self::Sts | Self::Iam | Self::Rds | Self::Elb => Protocol::Query,
             Self::Ecs
             | Self::Ecr
             | Self::Logs
             | Self::Kms
             | Self::SecretsManager
             | Self::Tagging
+            | Self::DynamoDb
             | Self::File
             | Self::Nats => Protocol::Json,
         }
@@ -93,6 +100,7 @@ impl Service {
             Self::Ec2 => "http://ec2.amazonaws.com/doc/2016-11-15/",
             Self::Sts => "https://sts.amazonaws.com/doc/2011-06-15/",
             Self::Iam => "https://iam.amazonaws.com/doc/2010-05-08/",
+            Self::Elb => "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/",
             Self::Rds => "http://rds.amazonaws.com/doc/2014-10-31/",
             _ => "",
         }
@@ -104,6 +112,7 @@ impl Service {
             Self::Ecs => "AmazonEC2ContainerServiceV20141113",
             Self::Ecr => "AmazonEC2ContainerRegistry_V20150921",
             Self::Logs => "Logs_20140328",
+            Self::DynamoDb => "DynamoDB_20120810",
             Self::Kms => "TrentService",
             Self::SecretsManager => "secretsmanager",
             Self::Tagging => "ResourceGroupsTaggingAPI_20170126",

@@ -65,6 +65,35 @@ const CLUSTER: &str = r#"
           backup_retention_period: 7
           deletion_protection: true
           skip_final_snapshot: true"#;
+const TARGETS: &str = r#"
+      - id: targets
+        op: aws.elbv2.target_group
+        with:
+          name: app
+          protocol: HTTP
+          port: 8080
+          vpc_id: "${vpc.vpc_id}"
+          target_type: ip
+          health_check_path: /health
+          matcher: "200-299"
+          attributes: { deregistration_delay.timeout_seconds: "30" }"#;
+const BALANCER: &str = r#"
+      - id: balancer
+        op: aws.elbv2.load_balancer
+        with:
+          name: app
+          scheme: internal
+          subnets: "${subnet[*].subnet_id}"
+          security_groups: ["${group.group_id}"]
+          attributes: { deletion_protection.enabled: "true", idle_timeout.timeout_seconds: "120" }"#;
+const LISTENER: &str = r#"
+      - id: listener
+        op: aws.elbv2.listener
+        with:
+          load_balancer_arn: "${balancer.load_balancer_arn}"
+          port: 80
+          protocol: HTTP
+          default_actions: [{ type: forward, target_group_arn: "${targets.target_group_arn}" }]"#;
 const ROLE: &str = r#"
       - id: role
         op: aws.iam.role
@@ -171,6 +200,44 @@ const CASES: &[(&str, &[&str], &str)] = &[
           db_cluster_identifier: "${cluster.db_cluster_identifier}"
           db_instance_class: db.serverless
           engine: aurora-postgresql"#,
+    ),
+    (
+        "aws.dynamodb.table",
+        &[],
+        r#"
+      - id: table
+        op: aws.dynamodb.table
+        with:
+          table_name: Cache
+          attribute_definitions:
+            - { attribute_name: Id, attribute_type: S }
+            - { attribute_name: At, attribute_type: N }
+            - { attribute_name: Type, attribute_type: S }
+          key_schema: [{ attribute_name: Id, key_type: HASH }, { attribute_name: At, key_type: RANGE }]
+          provisioned_throughput: { read_capacity_units: 10, write_capacity_units: 10 }
+          global_secondary_indexes:
+            - index_name: TypeIndex
+              key_schema: [{ attribute_name: Type, key_type: HASH }, { attribute_name: At, key_type: RANGE }]
+              projection: { projection_type: ALL }
+              provisioned_throughput: { read_capacity_units: 5, write_capacity_units: 5 }
+          stream_specification: { stream_enabled: true, stream_view_type: NEW_AND_OLD_IMAGES }
+          point_in_time_recovery: true
+          deletion_protection_enabled: true"#,
+    ),
+    ("aws.elbv2.target_group", &[VPC], TARGETS),
+    ("aws.elbv2.load_balancer", &[VPC, SUBNETS, GROUP], BALANCER),
+    ("aws.elbv2.listener", &[VPC, SUBNETS, GROUP, TARGETS, BALANCER], LISTENER),
+    (
+        "aws.elbv2.listener_rule",
+        &[VPC, SUBNETS, GROUP, TARGETS, BALANCER, LISTENER],
+        r#"
+      - id: rule
+        op: aws.elbv2.listener_rule
+        with:
+          listener_arn: "${listener.listener_arn}"
+          priority: 10
+          conditions: [{ field: path-pattern, values: ["/old/*"] }]
+          actions: [{ type: redirect, redirect_config: { status_code: HTTP_301, path: /new } }]"#,
     ),
     (
         "aws.ecs.cluster",
@@ -314,6 +381,11 @@ tests! {
     db_cluster_parameter_group, "aws.rds.db_cluster_parameter_group";
     db_cluster, "aws.rds.db_cluster";
     db_instance, "aws.rds.db_instance";
+    dynamodb_table, "aws.dynamodb.table";
+    target_group, "aws.elbv2.target_group";
+    load_balancer, "aws.elbv2.load_balancer";
+    listener, "aws.elbv2.listener";
+    listener_rule, "aws.elbv2.listener_rule";
     ecs_cluster, "aws.ecs.cluster";
     repository, "aws.ecr.repository";
     lifecycle_policy, "aws.ecr.lifecycle_policy";

@@ -82,7 +82,7 @@ fn token(id: &str) -> Option<&str> {
         return Some(id);
     }
     let last = id.rsplit([':', '/']).next()?;
-    let made_up = last.len() == 36 && last.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+    let made_up = [16, 36].contains(&last.len()) && last.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
     made_up.then_some(last)
 }
 

@@ -2,9 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod binary;
+mod dynamodb;
+mod dynamodb_items;
 mod ecr;
 mod ecs;
 mod elastic_ip;
+mod elb;
 mod endpoint;
 mod faults;
 mod faults_meddle;
