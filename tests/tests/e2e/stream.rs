@@ -1,6 +1,7 @@
 //! A stream of a real NATS server, copied into a table: by the built binary, and by the operation itself.
 //!
-//! The tables are those of moto, which knows conditions and transactions of DynamoDB by itself.
+//! The tables of the operation's own tests are those of moto, which knows conditions and transactions of DynamoDB by
+//! itself, and is slow: they are small.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
@@ -29,7 +30,7 @@ use tokio::time::Instant;
 
 use crate::colleague;
 use crate::moto::Moto;
-use crate::support::{ACCOUNT, Operator, Said, block_on, pause, runbook};
+use crate::support::{ACCOUNT, Operator, block_on, pause, runbook};
 
 const STREAM: &str = "DISCOVERIES";
 const TABLE: &str = "Discoveries";
@@ -119,32 +120,32 @@ fn a_copy_is_verified_and_taken_back_and_what_others_have_there_stays() {
     block_on(async {
         let client = colleague::dynamodb(&moto.endpoint);
         make_table(&client).await;
-        let stream = make_stream(&server.url(), 330).await;
+        let stream = make_stream(&server.url(), 130).await;
         // A gap, in which somebody else has an item; and items of another stream.
         let found = stream.get_stream(STREAM).await.unwrap();
-        for sequence in 100..130 {
+        for sequence in 100..110 {
             found.delete_message(sequence).await.unwrap();
         }
-        put_foreign(&client, STREAM, 110).await;
+        put_foreign(&client, STREAM, 105).await;
         put_foreign(&client, "OTHER", 1).await;
         let foreign = everything(&client).await;
 
         let (op, params) = (JetstreamToDynamodb, params(&server.url()));
         let (cx, seen) = copying(&moto).await;
         let (before, output) = begin(&cx, &params).await;
-        assert_eq!((before.messages, before.present.as_slice()), (300, [110].as_slice()));
-        assert_eq!((output.first_sequence, output.last_sequence, output.count), (1, 330, 0));
+        assert_eq!((before.messages, before.present.as_slice()), (120, [105].as_slice()));
+        assert_eq!((output.first_sequence, output.last_sequence, output.count), (1, 130, 0));
         assert_eq!(op.find(&cx, &params, &before).await.unwrap(), Found::Absent);
         // What comes now is not copied.
         publish(&stream, [1000, 1001]).await;
         let output = op.settle(&cx, &params, &before, &output).await.unwrap();
-        assert_eq!((output.count, output.skipped, output.stored_raw), (300, 0, 0));
+        assert_eq!((output.count, output.skipped, output.stored_raw), (120, 0, 0));
         assert!(
-            seen.progress().contains(&"copied 300 of 300 messages of DISCOVERIES".to_owned()),
+            seen.progress().contains(&"copied 120 of 120 messages of DISCOVERIES".to_owned()),
             "{:?}",
             seen.progress()
         );
-        assert_eq!(count(&client).await, 302);
+        assert_eq!(count(&client).await, 122);
         let holds = async || op.verify(&cx, &params, &before, Some(&output), Expect::Created).await.unwrap();
         assert!(holds().await.holds(), "{:?}", holds().await);
         let calls = seen.calls("TransactWriteItems");
@@ -179,20 +180,20 @@ fn an_item_of_somebody_else_is_met_before_the_copy_or_by_it_and_stays() {
     block_on(async {
         let client = colleague::dynamodb(&moto.endpoint);
         make_table(&client).await;
-        make_stream(&server.url(), 250).await;
+        make_stream(&server.url(), 120).await;
         let (op, params) = (JetstreamToDynamodb, params(&server.url()));
         let (cx, _) = copying(&moto).await;
         let (before, output) = begin(&cx, &params).await;
-        put_foreign(&client, STREAM, 217).await;
+        put_foreign(&client, STREAM, 117).await;
         let refused = op.capture(&cx, &params).await.unwrap_err();
         assert_eq!(refused.class, ErrorClass::Foreign);
         let refused = op.settle(&cx, &params, &before, &output).await.unwrap_err();
         assert_eq!(refused.class, ErrorClass::Foreign);
-        assert!(refused.message.contains("SequenceNumber = 217"), "{refused}");
-        assert_eq!(count(&client).await, 201, "the transactions before it, and the item itself");
+        assert!(refused.message.contains("SequenceNumber = 117"), "{refused}");
+        assert_eq!(count(&client).await, 101, "the transactions before it, and the item itself");
         assert_eq!(op.rollback(&cx, &params, &before, &output).await.unwrap(), Undo::Done);
         let left = everything(&client).await;
-        assert_eq!(left.keys().map(|key| key.1).collect::<Vec<_>>(), [217]);
+        assert_eq!(left.keys().map(|key| key.1).collect::<Vec<_>>(), [117]);
         assert!(left.values().all(|data| data.as_str().unwrap().contains("somebody else's")));
     });
 }
@@ -232,23 +233,28 @@ fn messages_that_do_not_fit_are_left_out_and_listed() {
     });
 }
 
-/// A command on moto's account.
-fn on_moto(operator: &Operator, args: &[&str]) -> std::process::Command {
-    let mut command = operator.command(args);
-    command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
-    command
+/// How many items the sandbox's table has.
+fn stored(operator: &Operator) -> u64 {
+    let world = operator.world();
+    let all = world["resources"].as_array().unwrap().iter();
+    let table = all.into_iter().find(|it| it["kind"] == "dynamodb-table").unwrap();
+    table["attributes"]["items"]["count"].as_u64().unwrap_or(0)
 }
 
 #[test]
 fn killed_three_times_in_the_middle_it_goes_on_and_goes_back_to_what_others_had() {
-    const MESSAGES: usize = 3000;
-    let Some(moto) = Moto::start() else { return };
+    const MESSAGES: u64 = 10_000;
     let server = NatsServer::start().unwrap();
-    let operator = Operator::alone();
-    let client = colleague::dynamodb(&moto.endpoint);
+    let operator = Operator::with_sandbox();
+    let client = colleague::dynamodb(&operator.endpoint());
     let foreign = block_on(async {
         make_table(&client).await;
-        make_stream(&server.url(), MESSAGES as u64).await;
+        make_stream(&server.url(), MESSAGES).await;
+        while client.describe_table().table_name(TABLE).send().await.unwrap().table.unwrap().table_status
+            != Some(TableStatus::Active)
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         put_foreign(&client, STREAM, 1_000_000).await;
         put_foreign(&client, "OTHER", 5).await;
         everything(&client).await
@@ -260,33 +266,32 @@ fn killed_three_times_in_the_middle_it_goes_on_and_goes_back_to_what_others_had(
         server.url()
     );
     let path = runbook(operator.state.path(), &text);
-    let apply = ["apply", &path.to_string_lossy(), "--auto-approve", "--endpoint-url", &moto.endpoint];
+    let apply = ["apply", &path.to_string_lossy(), "--auto-approve", "--sandbox"];
     for (kill, args) in [apply.as_slice(), &["resume"], &["resume"]].into_iter().enumerate() {
         // In the middle: so many are stored, and more are to come.
-        let enough = MESSAGES * (kill + 1) / 5;
-        let mut child = on_moto(&operator, args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let enough = MESSAGES * (kill as u64 + 1) / 5;
+        let mut child = operator.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let start = Instant::now();
-        while block_on(count(&client)) < enough {
+        while stored(&operator) < enough {
             assert!(start.elapsed() < Duration::from_secs(120), "it does not get that far");
             assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
             pause(5);
         }
         child.kill().unwrap();
         assert!(child.wait().unwrap().code().is_none(), "it was killed");
-        assert!(block_on(count(&client)) < MESSAGES, "it was killed in the middle");
+        assert!(stored(&operator) < MESSAGES, "it was killed in the middle");
     }
-    let said = |args: &[&str]| Said::new(on_moto(&operator, args).output().unwrap());
-    said(&["resume"]).exits(0);
-    said(&["verify"]).exits(0);
+    operator.run(&["resume"]).exits(0);
+    operator.run(&["verify"]).exits(0);
     let there = block_on(everything(&client));
-    assert_eq!(there.len(), MESSAGES + foreign.len());
-    assert!((1..=MESSAGES as u64).all(|n| there.contains_key(&(STREAM.to_owned(), n))));
+    assert_eq!(there.len() as u64, MESSAGES + foreign.len() as u64);
+    assert!((1..=MESSAGES).all(|n| there.contains_key(&(STREAM.to_owned(), n))));
     let journal = rusqlite::Connection::open(operator.journal()).unwrap();
     let mut records = journal.prepare("SELECT payload FROM records").unwrap();
     let payloads = records.query_map([], |row| row.get::<_, String>(0)).unwrap();
-    let writes: usize = payloads.map(|payload| payload.unwrap().matches("\"TransactWriteItems\"").count()).sum();
+    let writes: u64 = payloads.map(|payload| payload.unwrap().matches("\"TransactWriteItems\"").count() as u64).sum();
     // A transaction is a hundred messages: started over, it would be many more.
     assert!((MESSAGES / 200..MESSAGES / 100 + 8).contains(&writes), "{writes} transactions");
-    said(&["unwind", "--all", "--auto-approve"]).exits(0);
+    operator.run(&["unwind", "--all", "--auto-approve"]).exits(0);
     assert_eq!(block_on(everything(&client)), foreign, "exactly what others had there");
 }
