@@ -112,7 +112,13 @@ pub(crate) struct Ran {
     pub(crate) unchanged: u64,
     /// How many records there were when a call met its fault, and the step that made the call, as a tag value.
     pub(crate) fault: Option<(usize, String)>,
+    /// Where a crash can matter from here on.
+    pub(crate) near: Option<Near>,
 }
+
+/// Somebody else changed or deleted something: the steps, as tag values, on which that has a bearing. In any other
+/// step a crash is the crash without it.
+pub(crate) type Near = Arc<HashSet<String>>;
 
 /// Whether a state between two steps was followed already, in that direction (`true`: back). Notes it when it was not.
 pub(crate) type Known = Arc<dyn Fn(Key, bool) -> bool + Send + Sync>;
@@ -130,6 +136,8 @@ pub(crate) struct How {
     pub(crate) goes_on: bool,
     /// Where it need not be followed further.
     pub(crate) known: Option<Known>,
+    /// The only steps in which frames are taken; none: all.
+    pub(crate) near: Option<Near>,
 }
 
 impl How {
@@ -183,6 +191,8 @@ struct Watching {
     violations: Vec<Violation>,
     unchanged: u64,
     fault: Option<(usize, String)>,
+    /// What there was before somebody else came.
+    before: Option<Arc<Look>>,
     digest: Option<(Arc<Look>, [u8; 32])>,
 }
 
@@ -216,9 +226,20 @@ impl Watch {
         Some(key(&w.history, look, digest))
     }
 
-    /// A frame of what is now, or of the world `saved`, in which this call is on its way; its key, where one is taken.
-    fn frame(&self, w: &mut Watching, blow: Blow, in_flight: Option<(&Call, Saved)>) -> Option<Key> {
+    /// A frame of what is now, in that step, or of the world `saved`, in which this call is on its way; its key, where
+    /// one is taken.
+    fn frame(
+        &self,
+        w: &mut Watching,
+        blow: Blow,
+        step: Option<&str>,
+        in_flight: Option<(&Call, Saved)>,
+    ) -> Option<Key> {
         if !w.how.film || (w.how.blow.is_some() && !w.fired) {
+            return None;
+        }
+        if w.how.near.as_ref().zip(step).is_some_and(|(near, step)| !near.contains(step)) {
+            w.unchanged += 1;
             return None;
         }
         let mut key = self.key(w)?;
@@ -278,7 +299,8 @@ impl Watch {
             }
         }
         w.records.extend_from_slice(new);
-        let filmed = self.frame(w, Blow::Dies, None);
+        let step = new.iter().rev().find_map(|record| record.draft.step.as_ref()).map(StepId::as_tag_value);
+        let filmed = self.frame(w, Blow::Dies, step.as_deref(), None);
         if w.how.at(w.event) == Some(Blow::Dies) {
             w.fired = true;
             self.stop(w, End::Died);
@@ -366,6 +388,22 @@ impl Watch {
         }
     }
 
+    /// The steps whose things are other than before this call, those that need one of them, and the one that called.
+    /// None where what changed is no step's.
+    fn near(&self, w: &Watching, before: &Look, call: &Call) -> Option<Near> {
+        let now = self.world.look()?;
+        let gone = before.things.iter().filter(|thing| !now.things.contains(thing));
+        let come = now.things.iter().filter(|thing| !before.things.contains(thing));
+        let mut near: HashSet<String> = gone.chain(come).map(|thing| thing.step.clone()).collect::<Option<_>>()?;
+        let needs = |near: &HashSet<String>, all: &[StepId]| all.iter().any(|need| near.contains(&need.as_tag_value()));
+        let steps = &w.history.plan().steps;
+        let on: Vec<String> =
+            steps.iter().filter(|step| needs(&near, &step.needs)).map(|step| step.id.as_tag_value()).collect();
+        near.extend(on);
+        near.extend(call.step.clone());
+        Some(Arc::new(near))
+    }
+
     fn facts(&self, w: &Watching, i: usize, id: &StepId) -> Option<Arc<Facts>> {
         let mut all = self.rehearsed.facts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(facts) = all.get(id) {
@@ -393,12 +431,13 @@ impl Tap for Watch {
         if call.write
             && let Some(saved) = w.how.film.then(in_flight).flatten()
         {
-            self.frame(w, Blow::DiesInFlight, Some((call, saved)));
+            self.frame(w, Blow::DiesInFlight, call.step.as_deref(), Some((call, saved)));
         }
         match blow {
             Some(Blow::Fault(fault)) => {
                 w.fired = true;
                 w.fault = call.step.clone().map(|step| (w.records.len(), step));
+                w.before = fault.meddles().then(|| self.world.look()).flatten();
                 Turn::Fault(fault)
             }
             Some(Blow::DiesInFlight) => Turn::Fault(Fault::LandsLate),
@@ -421,8 +460,11 @@ impl Tap for Watch {
         if call.write && reply.status.is_some_and(|status| status < 300) && w.history.statuses().any(creates) {
             w.created.extend(call.step.clone());
         }
+        if let Some(before) = w.before.take() {
+            w.how.near = self.near(w, &before, call);
+        }
         if call.write {
-            self.frame(w, Blow::Dies, None);
+            self.frame(w, Blow::Dies, call.step.as_deref(), None);
         } else {
             w.unchanged += 1;
         }
@@ -436,6 +478,9 @@ impl Tap for Watch {
         true
     }
 }
+
+/// Why a person of the rehearsal does what it does.
+const WHY: &str = "the rehearsal says so";
 
 /// A thread's own place to run processes in.
 pub(crate) struct Bench {
@@ -506,6 +551,7 @@ impl Bench {
                 violations: Vec::new(),
                 unchanged: 0,
                 fault: None,
+                before: None,
                 digest: None,
             }),
         });
@@ -524,7 +570,17 @@ impl Bench {
                 if let Some(record) = disk.records().last() {
                     let _ = setup.history.replay(record);
                 }
-                let work = work(setup, command, &start.history);
+                let work = async {
+                    let mut end = work(setup, command, &start.history).await;
+                    // Whatever else goes on, somebody elsewhere says yes to what is asked.
+                    loop {
+                        let history = watch.lock().history.clone();
+                        match self.agreed(&disk, &history, &end).await {
+                            Some(next) => end = next,
+                            None => break end,
+                        }
+                    }
+                };
                 tokio::select! {
                     biased;
                     () = watch.stop.notified() => End::Died,
@@ -553,7 +609,29 @@ impl Bench {
             violations: std::mem::take(&mut w.violations),
             unchanged: w.unchanged,
             fault: w.fault.take(),
+            near: w.how.near.take(),
         }
+    }
+
+    /// A person elsewhere agrees to what a step asks, and lets the run go on. None: it has not stopped to ask.
+    async fn agreed(&self, disk: &Disk, history: &History, end: &End) -> Option<End> {
+        let End::Outcome(Outcome::Paused { step: Some(step), .. }) = end else { return None };
+        let verb = asked(&self.rehearsed.registry, history, step)?;
+        // The first record of the process is on the disk, and not in what it was given.
+        let begun = |command: &str| {
+            let setup = self.setup(disk, command, history.clone(), false)?;
+            Ok::<_, String>(Setup { history: replay(self.rehearsed.plan.clone(), &disk.records())?, ..setup })
+        };
+        let agreed = async {
+            match executor::rescue(begun("approve")?, step, verb, WHY).await.map_err(|e| whole(&e))? {
+                Rescued::Refused(error) => Err(format!("`{step}` asks, and nobody may answer: {error}")),
+                Rescued::Done { .. } => begun("resume"),
+            }
+        };
+        Some(match agreed.await {
+            Ok(setup) => work(setup, Command::Resume, history).await,
+            Err(error) => End::Broken(error),
+        })
     }
 
     /// A person mends what can be mended, and answers what only a person can, by the truth.
@@ -583,7 +661,7 @@ impl Bench {
             for verb in verbs {
                 let disk = Disk::with(self.rehearsed.run, &state.records);
                 let setup = self.setup(&disk, "rescue", (*state.history).clone(), false)?;
-                let rescued = executor::rescue(setup, &step, verb.clone(), "the rehearsal says so").await;
+                let rescued = executor::rescue(setup, &step, verb.clone(), WHY).await;
                 match rescued {
                     Ok(Rescued::Done { .. }) => done = true,
                     Ok(Rescued::Refused(error)) => said.push(format!("{verb:?}: {error}")),
@@ -665,6 +743,17 @@ async fn work(setup: Setup, command: Command, history: &History) -> End {
     }
 }
 
+/// The word that makes a step that was begun, of one who may give it. None: the step waits for nobody's.
+fn asked(registry: &Registry, history: &History, step: &StepId) -> Option<Rescue> {
+    let i = history.index_of(step)?;
+    let params = history.params(i, false).ok()?;
+    let by = params.pointer("/approvers/0").and_then(|name| name.as_str()).unwrap_or("rehearsal").to_owned();
+    let begun = matches!(history.status(i).state, StepState::CreateStarted | StepState::CreateFailed);
+    let bound = registry.get(&history.plan().steps.get(i)?.op)?.bind(&params).ok()?;
+    bound.approved(&by, WHY).filter(|_| begun)?.ok()?;
+    Some(Rescue::Approve { by })
+}
+
 /// Applies a plan in a world that nobody watches: what others made before.
 ///
 /// # Errors
@@ -677,28 +766,32 @@ pub async fn populate(
     run: RunId,
 ) -> Result<(), String> {
     let disk = Disk::begin(run, &plan.runbook, "", secrets.0)?;
-    let mut history = replay(plan, &disk.records())?;
-    let journal = disk.open("apply").map_err(|e| e.to_string())?;
-    if let Some(record) = disk.records().last() {
-        history.replay(record).map_err(|e| e.to_string())?;
-    }
-    let setup = Setup {
-        journal: Box::new(journal),
-        history,
-        env: Environment {
-            registry,
-            clock: Arc::new(FixedClock),
-            contexts: world.contexts(),
-            secrets: secrets.1,
-            providers: world.providers(true),
-            tag_prefix: "switchback".into(),
-        },
-        options: Options { max_parallel: Some(1), ..Options::default() },
-        observer: Arc::new(Nobody),
-        gate: Arc::new(AlwaysGo),
-        control: Control::new(),
+    let begun = |command: &str| {
+        let journal = disk.open(command).map_err(|e| e.to_string())?;
+        Ok::<_, String>(Setup {
+            journal: Box::new(journal),
+            history: replay(plan.clone(), &disk.records())?,
+            env: Environment {
+                registry: registry.clone(),
+                clock: Arc::new(FixedClock),
+                contexts: world.contexts(),
+                secrets: secrets.1.clone(),
+                providers: world.providers(true),
+                tag_prefix: "switchback".into(),
+            },
+            options: Options { max_parallel: Some(1), ..Options::default() },
+            observer: Arc::new(Nobody),
+            gate: Arc::new(AlwaysGo),
+            control: Control::new(),
+        })
     };
-    match executor::apply(setup).await {
+    let mut ended = executor::apply(begun("apply")?).await;
+    while let Ok(Outcome::Paused { step: Some(step), .. }) = &ended {
+        let Some(verb) = asked(&registry, &replay(plan.clone(), &disk.records())?, step) else { break };
+        executor::rescue(begun("approve")?, step, verb, WHY).await.map_err(|e| e.to_string())?;
+        ended = executor::resume(begun("resume")?).await;
+    }
+    match ended {
         Ok(Outcome::Completed) => {
             tokio::time::sleep(DUST).await;
             Ok(())

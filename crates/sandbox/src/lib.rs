@@ -17,6 +17,7 @@
 //! The binary that touches production does not link this crate: it talks to a sandbox as it talks to AWS.
 
 mod calls;
+mod cbor;
 mod client;
 mod clock;
 mod emulator;
@@ -34,6 +35,7 @@ mod query;
 mod refusal;
 pub mod rehearse;
 mod report;
+mod rest;
 mod rules;
 mod sandbox;
 mod server;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_nats::jetstream;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableStatus,
 };
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
