@@ -8,6 +8,8 @@ use switchback_aws::{AwsConfig, AwsContext, AwsProvider, CredentialSource, Role}
 use switchback_data::command::{CommandAsk, Commands};
 use switchback_data::file::{FileAsk, Files};
 use switchback_data::postgres::{PgAsk, PgRemote};
+use switchback_data::nats::ask::NatsAsk;
+use switchback_data::nats::client::Nats;
 use switchback_engine::Registry;
 use switchback_engine::cx::Contexts;
 use switchback_engine::executor::Environment;
@@ -71,6 +73,7 @@ pub(crate) async fn environment(
         contexts: Contexts::new()
             .with::<Answers<CommandAsk>>(Arc::new(Commands))
             .with::<Answers<FileAsk>>(Arc::new(Files::inside(&app.state)))
+            .with::<Answers<NatsAsk>>(Arc::new(Nats::new()))
             .with::<Answers<HttpAsk>>(Arc::new(Web))
             .with::<Answers<PgAsk>>(PgRemote::new("aws"))
             .with::<Answers<TcpAsk>>(Arc::new(Web)),

@@ -7,6 +7,9 @@ pub mod command;
 pub mod export;
 pub mod file;
 pub mod postgres;
+pub mod nats;
+#[cfg(test)]
+mod testing;
 
 use switchback_engine::Registry;
 use switchback_engine::registry::DuplicateKind;
@@ -21,6 +24,8 @@ pub fn register(registry: &mut Registry) -> Result<(), DuplicateKind> {
     registry.register(postgres::import::Import)?;
     registry.register(postgres::migrations::Migrations)?;
     registry.register(postgres::probe::Probe)?;
+    registry.register(nats::jetstream_to_dynamodb::JetstreamToDynamodb)?;
+    registry.register(nats::probe::Probe)?;
     Ok(())
 }
 
@@ -31,9 +36,11 @@ mod tests {
     /// Journals name these; a kind is never renamed.
     const COMMITTED: &[(&str, u32)] = &[
         ("data.export", 1),
+        ("nats.jetstream_to_dynamodb", 1),
         ("postgres.database", 1),
         ("postgres.import", 1),
         ("postgres.migrations", 1),
+        ("probe.nats", 1),
         ("probe.postgres", 1),
     ];
 

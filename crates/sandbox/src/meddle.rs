@@ -520,6 +520,7 @@ const ROWS: &[Row] = &[
     modelled("database", Service::Postgresql, &["name", "database"]),
     modelled("migration", Service::Postgresql, &["name"]),
     modelled("imported-rows", Service::Postgresql, &["table"]),
+    modelled("stream", Service::Nats, &["stream"]),
 ];
 
 /// What a model holds: it knows itself how somebody else changes it.

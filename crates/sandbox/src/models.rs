@@ -8,12 +8,14 @@
 pub(crate) mod command;
 pub(crate) mod file;
 pub(crate) mod postgresql;
+pub(crate) mod nats;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 use switchback_engine::remote::Ask;
+use switchback_model::plan::Plan;
 use switchback_model::{OpError, OpResult};
 
 use crate::input::Input;
@@ -62,12 +64,18 @@ pub(crate) struct Models {
     pub(crate) command: Arc<command::Commands>,
     pub(crate) file: Arc<file::Files>,
     pub(crate) postgresql: Arc<postgresql::Servers>,
+    pub(crate) nats: Arc<nats::Nats>,
 }
 
 impl Models {
     /// Everything that they hold.
     pub(crate) fn things(&self) -> Vec<Modelled> {
-        self.file.things().into_iter().chain(self.postgresql.things()).collect()
+        [self.file.things(), self.nats.things(), self.postgresql.things()].concat()
+    }
+
+    /// What the steps of a plan find there in a rehearsal, as the operator's systems have it before a run.
+    pub(crate) fn seed(&mut self, plan: &Plan) {
+        Arc::make_mut(&mut self.nats).seed(plan);
     }
 
     /// A call to the model of that service.
@@ -76,6 +84,7 @@ impl Models {
             Service::Command => handle(&mut self.command, input),
             Service::File => handle(&mut self.file, input),
             Service::Postgresql => handle(&mut self.postgresql, input),
+            Service::Nats => handle(&mut self.nats, input),
             other => Err(Refusal::internal(format!("The sandbox has no model of {}", other.name()))),
         }
     }

@@ -280,7 +280,8 @@ impl Desk<'_> {
             Service::Lambda => lambda::handle(self, input).await,
             Service::Backup => backup::handle(self, input).await,
             Service::Tagging => tagging::handle(self, input),
-            Service::File | Service::Command | Service::Postgresql => self.model(input),
+            service if service.is_modelled() => self.model(input),
+            service => Err(Refusal::internal(format!("The sandbox has no rules of {}", service.name()))),
         }
     }
 

@@ -31,6 +31,8 @@ pub(crate) enum Service {
     Command,
     /// Likewise: databases.
     Postgresql,
+    /// Of a model: NATS servers.
+    Nats,
 }
 
 /// How calls, replies and errors are written.
@@ -80,6 +82,7 @@ impl Service {
         Self::File,
         Self::Command,
         Self::Postgresql,
+        Self::Nats,
     ];
 
     /// By the name in a credential scope.
@@ -112,6 +115,7 @@ impl Service {
             Self::File => "file",
             Self::Command => "command",
             Self::Postgresql => "postgresql",
+            Self::Nats => "nats",
         }
     }
 
@@ -158,7 +162,7 @@ impl Service {
 
     /// Whether it is not AWS's: a model answers.
     pub(crate) fn is_modelled(self) -> bool {
-        matches!(self, Self::File | Self::Command | Self::Postgresql)
+        matches!(self, Self::File | Self::Command | Self::Nats | Self::Postgresql)
     }
 
     /// Whether an account has one of it, whatever the region.

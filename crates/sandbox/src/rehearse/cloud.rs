@@ -15,6 +15,7 @@ use switchback_aws::{AwsConfig, AwsContext, AwsProvider};
 use switchback_data::command::CommandAsk;
 use switchback_data::file::FileAsk;
 use switchback_data::postgres::PgAsk;
+use switchback_data::nats::ask::NatsAsk;
 use switchback_engine::Cx;
 use switchback_engine::cx::Contexts;
 use switchback_engine::operation::BoxFuture;
@@ -241,9 +242,16 @@ impl Endpoint for Tapped {
 /// To the models of what is not AWS: their calls pass the same tap, and meet the same faults.
 #[derive(Clone)]
 struct Line {
-    endpoint: Arc<Tapped>,
+    endpoint: Arc<dyn Endpoint>,
     account: String,
     region: String,
+}
+
+/// The models in a sandbox, with what the steps of the plan find there before a run.
+pub async fn models(sandbox: &Sandbox, plan: &Plan) -> Contexts {
+    sandbox.seed(|models| models.seed(plan)).await;
+    let (account, region) = (sandbox.settings().account.clone(), sandbox.settings().region.clone());
+    Line { endpoint: sandbox.endpoint(), account, region }.contexts()
 }
 
 impl Line {
@@ -253,6 +261,7 @@ impl Line {
             .with::<Answers<CommandAsk>>(Arc::new(self.clone()))
             .with::<Answers<FileAsk>>(Arc::new(self.clone()))
             .with::<Answers<PgAsk>>(Arc::new(self.clone()))
+            .with::<Answers<NatsAsk>>(Arc::new(self.clone()))
     }
 
     fn request<A: Ask>(&self, cx: &Cx, ask: &A) -> Request {
