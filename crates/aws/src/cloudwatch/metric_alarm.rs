@@ -434,7 +434,7 @@ impl Operation for MetricAlarm {
         let mut facts = Facts { unique: true, arns: vec![arn], ..calls.into_facts() };
         if params.overwrite {
             facts.proof = ProofKind::ByFind;
-            facts.extra_undo_actions.push("cloudwatch:PutMetricAlarm".into());
+            facts.rolls_back.push("cloudwatch:PutMetricAlarm".into());
         }
         facts
     }
@@ -701,9 +701,10 @@ mod tests {
     fn only_an_alarm_that_is_written_over_lacks_a_strong_proof() {
         let facts = MetricAlarm.facts(&params());
         assert_eq!(facts.arns, ["arn:{partition}:cloudwatch:{region}:{account}:alarm:web-errors"]);
-        assert!(facts.proof == ProofKind::Strong && facts.extra_undo_actions.is_empty());
+        assert!(facts.proof == ProofKind::Strong && facts.rolls_back == ["cloudwatch:DeleteAlarms"]);
         let facts = MetricAlarm.facts(&Params { overwrite: true, ..params() });
-        assert!(facts.proof == ProofKind::ByFind && facts.extra_undo_actions == ["cloudwatch:PutMetricAlarm"]);
+        assert!(facts.proof == ProofKind::ByFind);
+        assert_eq!(facts.rolls_back, ["cloudwatch:DeleteAlarms", "cloudwatch:PutMetricAlarm"]);
     }
 
     #[test]
