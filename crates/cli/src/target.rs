@@ -28,7 +28,7 @@ pub(crate) fn choose(app: &App, place: &Place) -> CommandResult<(Endpoint, Optio
     if !place.sandbox {
         return Ok((Endpoint { url: place.endpoint_url.clone(), sandbox: false, quiet_ms: None }, None));
     }
-    let (info, started) = Sandbox::of(&app.state).up(0)?;
+    let (info, started) = Sandbox::of(&app.state).up(0, false)?;
     if started {
         app.out.remark(&format!("sandbox started at {}", info.endpoint));
     }

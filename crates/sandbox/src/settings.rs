@@ -1,6 +1,9 @@
 //! What a sandbox is told when it is made.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::database::Database;
 
 /// The account that a sandbox plays when it is not told another one.
 pub const DEFAULT_ACCOUNT: &str = "123456789012";
@@ -35,6 +38,8 @@ pub(crate) struct Settings {
     /// Whether a role that was made just now cannot be read for as long as `settle`.
     pub(crate) iam_lag: bool,
     pub(crate) quotas: Quotas,
+    /// Where clusters really listen; `None`: nowhere.
+    pub(crate) database: Option<Arc<Database>>,
 }
 
 impl Default for Settings {
@@ -46,6 +51,7 @@ impl Default for Settings {
             slow: None,
             iam_lag: false,
             quotas: Quotas::default(),
+            database: None,
         }
     }
 }

@@ -18,6 +18,7 @@ mod interface;
 mod kms;
 mod logs;
 mod nat;
+mod parts;
 mod places;
 mod protocols;
 mod rds;
