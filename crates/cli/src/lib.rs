@@ -53,7 +53,8 @@ use switchback_model::exit_code;
 pub type Register = fn(&mut Registry) -> Result<(), DuplicateKind>;
 
 /// The operations that Switchback brings along. Add your own list of functions after these.
-pub const BUILT_IN: &[Register] = &[switchback_aws::register, switchback_probe::register];
+pub const BUILT_IN: &[Register] =
+    &[switchback_aws::register, switchback_container::register, switchback_data::register, switchback_probe::register];
 
 /// Runs the command that this process was started with, with the given operations.
 #[must_use]

@@ -24,6 +24,9 @@ const TAG: &str = "ec2:CreateTags";
 /// Actions that IAM takes for anything or not at all: what they make cannot be named.
 const OF_NOTHING_NAMED: &[&str] = &["ecs:CreateCluster"];
 
+/// What is called and is not AWS: no policy of IAM knows it.
+const NOT_AWS: &[&str] = &["command", "file", "http", "nats", "postgresql", "registry", "tcp"];
+
 /// The size that a managed policy may have, in characters without white space.
 pub(crate) const LARGEST: usize = 6144;
 
@@ -38,7 +41,8 @@ pub(crate) fn to_undo(facts: &Facts) -> BTreeSet<String> {
 }
 
 fn texts<const N: usize>(lists: [&Vec<Cow<'static, str>>; N]) -> BTreeSet<String> {
-    lists.into_iter().flatten().map(|action| action.clone().into_owned()).collect()
+    let of_aws = |action: &&Cow<'static, str>| !NOT_AWS.iter().any(|s| action.split(':').next() == Some(s));
+    lists.into_iter().flatten().filter(of_aws).map(|action| action.clone().into_owned()).collect()
 }
 
 /// The policy for the steps of a plan that act on one of its targets.

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use switchback_engine::Registry;
-use switchback_engine::planner::{load_plan, plan_hash, plan_runbook};
+use switchback_engine::planner::{Beside, load_plan, plan_hash, plan_runbook_beside};
 use switchback_engine::runbook::{Source, parse};
 use switchback_model::plan::Plan;
 
@@ -40,6 +42,31 @@ pub(crate) enum Document {
 pub(crate) struct Made {
     pub(crate) plan: Plan,
     pub(crate) hash: String,
+}
+
+/// The folder of a runbook.
+struct Folder(PathBuf);
+
+impl Beside for Folder {
+    fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+        fs::read(self.0.join(path))
+    }
+
+    fn list(&self, path: &str) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(self.0.join(path))? {
+            let entry = entry?;
+            if entry.path().is_file() {
+                names.push(
+                    entry
+                        .file_name()
+                        .into_string()
+                        .map_err(|name| io::Error::other(format!("`{}` is not UTF-8", name.display())))?,
+                );
+            }
+        }
+        Ok(names)
+    }
 }
 
 /// Reads a file and sees which of the two it is.
@@ -99,7 +126,8 @@ pub(crate) fn rehearse(path: &Path, given: &BTreeMap<String, String>) -> String 
 pub(crate) fn plan(document: &Document, registry: &Registry, given: &BTreeMap<String, String>) -> CommandResult<Made> {
     match document {
         Document::Runbook(source) => {
-            let planned = plan_runbook(source, registry, given)?;
+            let folder = Path::new(source.name()).parent().unwrap_or(Path::new("")).to_owned();
+            let planned = plan_runbook_beside(source, registry, given, Arc::new(Folder(folder)))?;
             Ok(Made { plan: planned.plan, hash: planned.hash })
         }
         Document::Plan(_) if !given.is_empty() => {

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use switchback_aws::{AwsConfig, AwsContext, AwsProvider, CredentialSource, Role};
+use switchback_data::file::{FileAsk, Files};
 use switchback_engine::Registry;
 use switchback_engine::cx::Contexts;
 use switchback_engine::executor::Environment;
+use switchback_engine::remote::Answers;
 use switchback_engine::secrets::Secrets;
 use switchback_model::RunId;
 use switchback_model::plan::{AwsTarget, Plan, Target};
@@ -63,7 +65,7 @@ pub(crate) async fn environment(
     let mut env = Environment {
         registry,
         clock: Arc::new(SystemClock),
-        contexts: Contexts::new(),
+        contexts: Contexts::new().with::<Answers<FileAsk>>(Arc::new(Files::inside(&app.state))),
         secrets: Secrets::none(),
         providers: Vec::new(),
         tag_prefix: TAG_PREFIX.to_owned(),

@@ -183,7 +183,7 @@ macro_rules! services {
             fn handle(&self, service: Service, request: MockRequest) -> Option<BoxFuture<'_, MockResponse>> {
                 match service {
                     $(Service::$which => Some(self.services.$name.handle(request)),)+
-                    Service::Tagging => None,
+                    _ => None,
                 }
             }
 
@@ -191,7 +191,7 @@ macro_rules! services {
             async fn look(&self, service: Service) {
                 match service {
                     $(Service::$which => self.look_at::<$view>().await,)+
-                    Service::Tagging => {}
+                    _ => {}
                 }
             }
 

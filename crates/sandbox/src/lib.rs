@@ -27,6 +27,7 @@ mod endpoint;
 mod faults;
 mod input;
 mod meddle;
+mod models;
 mod notes;
 mod parts;
 mod picture;

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::endpoint::{Endpoint as _, Request, Scope};
 use crate::faults::Meddling;
 use crate::input::Input;
+use crate::models;
 use crate::place::{GLOBAL, Place, TEMPORARY};
 use crate::query::Params;
 use crate::refusal::Refusal;
@@ -312,7 +313,20 @@ const ROWS: &[Row] = &[
         delete: |it| Ask::named("DeleteDBSnapshot", "DBSnapshotIdentifier", it),
         change: tag_database,
     },
+    // What models hold: kind, service, and the fields of its calls that name it.
+    modelled("file", Service::File, &["path"]),
 ];
+
+/// What a model holds: it knows itself how somebody else changes it.
+const fn modelled(kind: &'static str, service: Service, names: &'static [&'static str]) -> Row {
+    Row {
+        kind,
+        service,
+        names,
+        delete: |it| Ask::Json(models::DELETES, json!({"id": it.id})),
+        change: |it, _| Some(Ask::Json(models::CHANGES, json!({"id": it.id}))),
+    }
+}
 
 impl Ask {
     fn ec2(action: &str, parameter: &str, id: &str) -> Self {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::clock::Moment;
+use crate::models::Models;
 use crate::picture::Picture;
 use crate::picture::ec2::RuleKey;
 use crate::query::Tags;
@@ -41,6 +42,8 @@ pub(crate) struct Notes {
     pub(crate) versions: BTreeMap<String, u32>,
     /// How many sessions were given out.
     pub(crate) sessions: u32,
+    /// What is not AWS.
+    pub(crate) models: Models,
     /// How many things got an id that is counted here.
     made: u32,
     next_rule: u32,

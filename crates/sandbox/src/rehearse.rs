@@ -42,6 +42,8 @@ pub fn run() -> RunId {
 pub fn registry() -> Result<Arc<Registry>, String> {
     let mut registry = Registry::new();
     switchback_aws::register(&mut registry).map_err(|e| e.to_string())?;
+    switchback_container::register(&mut registry).map_err(|e| e.to_string())?;
+    switchback_data::register(&mut registry).map_err(|e| e.to_string())?;
     switchback_probe::register(&mut registry).map_err(|e| e.to_string())?;
     Ok(Arc::new(registry))
 }

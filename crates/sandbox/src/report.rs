@@ -102,6 +102,11 @@ pub(crate) fn report(settings: &Settings, places: &Places) -> World {
             });
             if thing.stage == Stage::Residue { residue.push(resource) } else { resources.push(resource) }
         }
+        for thing in local.notes.models.things() {
+            let attributes = thing.attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            let resource = own(Resource { attributes, ..Resource::new(thing.kind, &thing.id, &thing.tags) });
+            if thing.residue { residue.push(resource) } else { resources.push(resource) }
+        }
     }
     let order = |a: &Resource, b: &Resource| (&a.kind, &a.id, &a.region).cmp(&(&b.kind, &b.id, &b.region));
     resources.sort_by(order);

@@ -35,6 +35,7 @@ use crate::clock::{Clock, Moment};
 use crate::emulator::{Emulator, Saved};
 use crate::endpoint::{AsOf, At, Cut, Endpoint, Request, Response, Scope, Stick, Touched};
 use crate::input::Input;
+use crate::models::Models;
 use crate::notes::{Answer, Notes, Replay};
 use crate::picture::Picture;
 use crate::place::Place;
@@ -261,7 +262,17 @@ impl Desk<'_> {
             Service::Kms => kms::handle(self, input).await,
             Service::SecretsManager => secrets::handle(self, input).await,
             Service::Tagging => tagging::handle(self, input),
+            Service::File => self.model(input),
         }
+    }
+
+    /// A call to a model.
+    fn model(&mut self, input: &Input) -> Result<Answer, Refusal> {
+        let service = self.service;
+        if is_write(&input.action) {
+            return self.notes_mut().models.handle(service, input);
+        }
+        self.notes().models.clone().handle(service, input)
     }
 
     /// The time of a resource has come, by the service in its ARN.
@@ -402,6 +413,17 @@ impl Rules {
             world.insert(place.clone(), Local { picture: emulator.picture(), notes: Arc::new(notes) });
         }
         (memory.now, memory.past) = (Arc::new(world), VecDeque::new());
+    }
+
+    /// Puts things into the models of the sandbox's own place.
+    #[allow(dead_code, reason = "models with a state of their own come next")]
+    pub(crate) async fn seed(&self, put: impl FnOnce(&mut Models)) {
+        let place = Place::new(&self.settings.account, &self.settings.region);
+        let mut memory = self.memory.lock().await;
+        memory.emulator(&place, &self.settings);
+        let mut local = memory.now.get(&place).cloned().unwrap_or_default();
+        put(&mut Arc::make_mut(&mut local.notes).models);
+        memory.change(self.clock.now(), &place, local);
     }
 
     /// Lets go all that is stuck: the first of it comes to its end now, the others as long after it as they would have.

@@ -15,6 +15,8 @@ pub(crate) enum Service {
     Kms,
     SecretsManager,
     Tagging,
+    /// Of a model: files on the operator's machine.
+    File,
 }
 
 /// How calls, replies and errors are written.
@@ -30,7 +32,7 @@ pub(crate) enum Protocol {
 
 impl Service {
     /// All of them.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Ec2,
         Self::Sts,
         Self::Iam,
@@ -41,6 +43,7 @@ impl Service {
         Self::Kms,
         Self::SecretsManager,
         Self::Tagging,
+        Self::File,
     ];
 
     /// By the name in a credential scope.
@@ -61,6 +64,7 @@ impl Service {
             Self::Kms => "kms",
             Self::SecretsManager => "secretsmanager",
             Self::Tagging => "tagging",
+            Self::File => "file",
         }
     }
 
@@ -68,7 +72,9 @@ impl Service {
         match self {
             Self::Ec2 => Protocol::Ec2Query,
             Self::Sts | Self::Iam | Self::Rds => Protocol::Query,
-            Self::Ecs | Self::Ecr | Self::Logs | Self::Kms | Self::SecretsManager | Self::Tagging => Protocol::Json,
+            Self::Ecs | Self::Ecr | Self::Logs | Self::Kms | Self::SecretsManager | Self::Tagging | Self::File => {
+                Protocol::Json
+            }
         }
     }
 
@@ -94,6 +100,11 @@ impl Service {
             Self::Tagging => "ResourceGroupsTaggingAPI_20170126",
             _ => "",
         }
+    }
+
+    /// Whether it is not AWS's: a model answers.
+    pub(crate) fn is_modelled(self) -> bool {
+        matches!(self, Self::File)
     }
 
     /// Whether an account has one of it, whatever the region.

@@ -1,6 +1,7 @@
 //! Puts the plan together, step by step.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::Value;
 use switchback_model::ids::StepId;
@@ -14,6 +15,7 @@ use super::budget;
 use super::catalog::Catalog;
 use super::check::check_params;
 use super::expand::{self, Each, Entry, Instance, Instances, Steps};
+use super::includes::{Beside, Includes, Nothing};
 use super::inputs::{self, Inputs};
 use super::load::plan_hash;
 use super::order;
@@ -38,7 +40,7 @@ pub struct Planned {
     pub positions: Vec<(usize, usize)>,
 }
 
-/// Plans a runbook. `given` are the inputs by name, as texts.
+/// Plans a runbook that includes nothing. `given` are the inputs by name, as texts.
 ///
 /// # Errors
 /// Everything that is wrong with the runbook or the inputs.
@@ -47,10 +49,23 @@ pub fn plan_runbook(
     registry: &Registry,
     given: &BTreeMap<String, String>,
 ) -> Result<Planned, Diagnostics> {
+    plan_runbook_beside(source, registry, given, Arc::new(Nothing))
+}
+
+/// Plans a runbook that stands beside files which it may include.
+///
+/// # Errors
+/// Everything that is wrong with the runbook, the inputs or what it includes.
+pub fn plan_runbook_beside(
+    source: &Source,
+    registry: &Registry,
+    given: &BTreeMap<String, String>,
+    beside: Arc<dyn Beside>,
+) -> Result<Planned, Diagnostics> {
     // Conditions want a deep stack; one for all of them instead of one for each.
     cel::with_deep_stack(|| {
         let runbook = parse(source)?;
-        Builder::new(source, &runbook, registry).build(given)
+        Builder::new(source, &runbook, registry).build(given, beside)
     })
     .unwrap_or_else(|e| Err(Diagnostics::one(source.clone(), Diagnostic::new("plan::internal", e.message))))
 }
@@ -70,9 +85,11 @@ impl<'a, 'r> Builder<'a, 'r> {
         Self { source, runbook, catalog: Catalog::new(registry), phases, errors }
     }
 
-    fn build(mut self, given: &BTreeMap<String, String>) -> Result<Planned, Diagnostics> {
+    fn build(mut self, given: &BTreeMap<String, String>, beside: Arc<dyn Beside>) -> Result<Planned, Diagnostics> {
         let runbook = self.runbook;
-        let inputs = inputs::resolve(runbook, given, &mut self.errors);
+        let mut inputs = inputs::resolve(runbook, given, &mut self.errors);
+        inputs.includes = Includes::new(beside);
+        let inputs = inputs;
         let aws = runbook.target.aws.as_ref().and_then(|spec| self.target(spec, &inputs));
         let more: BTreeMap<String, Option<AwsTarget>> =
             runbook.target.more.iter().map(|(name, spec)| (name.value.clone(), self.target(spec, &inputs))).collect();
@@ -114,7 +131,7 @@ impl<'a, 'r> Builder<'a, 'r> {
             policy,
             phases: self.phases,
             steps: planned,
-            files: BTreeMap::new(),
+            files: inputs.includes.files(),
         };
         let positions = positions(self.source, &steps);
         let hash = if self.errors.is_empty() { plan_hash(&plan) } else { String::new() };

@@ -8,6 +8,7 @@ use regex::Regex;
 use serde_json::Value;
 
 use super::budget::Budget;
+use super::includes::Includes;
 use super::shape::Types;
 use crate::runbook::{
     Diagnostic, Diagnostics, InputSpec, InputType, Node, Runbook, Source, did_you_mean, listed, parse_tree,
@@ -20,6 +21,8 @@ pub(crate) struct Inputs {
     secrets: BTreeSet<String>,
     /// Here because whoever resolves anything has the inputs.
     pub(crate) budget: Budget,
+    /// Likewise.
+    pub(crate) includes: Includes,
 }
 
 impl Inputs {

@@ -1,7 +1,7 @@
 //! From a runbook to a plan: inputs filled in, `for_each` expanded, `when` decided, references
 //! resolved, and everything checked that can be known before anything runs.
 //!
-//! Pure: no file is read, no network is used, no clock is asked. The same runbook with the same
+//! Pure: no file is read (what stands beside a runbook is asked of the caller), no network is used, no clock is asked. The same runbook with the same
 //! inputs and the same operations gives the same plan, byte for byte, so a plan has a hash.
 //!
 //! All errors are collected, with their places in the file. An error is reported once: what
@@ -14,6 +14,7 @@
 //! - `inputs`: what was given, what is the default, what is missing.
 //! - `catalog`, `shape`: the operations' schemas, in a form that is quick to check against.
 //! - `expand`: which steps there are: `for_each` and `when`.
+//! - `includes`: what stands in files beside the runbook.
 //! - `scope`, `target`: what a reference means at one place. `arg`: a parameter, resolved.
 //! - `check`: a parameter against a schema; typed ids.
 //! - `build`: all of it, step by step. `order`: cycles.
@@ -25,6 +26,7 @@ mod build;
 mod catalog;
 mod check;
 mod expand;
+mod includes;
 mod inputs;
 mod load;
 mod order;
@@ -33,6 +35,7 @@ mod scope;
 mod shape;
 mod target;
 
-pub use build::{Planned, plan_runbook};
+pub use build::{Planned, plan_runbook, plan_runbook_beside};
+pub use includes::Beside;
 pub use load::{PlanError, load_plan, plan_hash, plan_text};
 pub use schema::runbook_schema;

@@ -54,11 +54,25 @@ pub fn runbook_schema(registry: &Registry) -> Value {
         set(&mut schema, "/definitions/StepSpec/properties/op", "oneOf", Value::Array(kinds));
         set(&mut schema, "/definitions/StepSpec", "allOf", Value::Array(rules));
     }
+    definitions.insert("Include".to_owned(), include());
     if let Some(all) = schema.pointer_mut("/definitions").and_then(Value::as_object_mut) {
         all.extend(definitions);
     }
     set(&mut schema, "", "title", json!("Switchback runbook"));
     schema
+}
+
+/// What stands in a file or folder beside the runbook.
+fn include() -> Value {
+    let path = json!({ "type": "string" });
+    json!({
+        "description": "What stands in a file beside the runbook, or the texts in a folder by their names",
+        "type": "object",
+        "properties": { "file": path, "folder": path },
+        "additionalProperties": false,
+        "minProperties": 1,
+        "maxProperties": 1,
+    })
 }
 
 fn set(schema: &mut Value, pointer: &str, key: &str, value: Value) {
@@ -82,7 +96,7 @@ fn or_reference(schema: &mut Value, kind: &str) {
     }
     let plain_text = map.get("type").is_some_and(|t| t == "string")
         && !["pattern", "enum", "const", "minLength", "maxLength"].iter().any(|k| map.contains_key(*k));
-    if plain_text || map.is_empty() {
+    if map.is_empty() {
         return;
     }
     let mut outer = Map::new();
@@ -93,7 +107,10 @@ fn or_reference(schema: &mut Value, kind: &str) {
     }
     let reference =
         json!({ "type": "string", "pattern": "\\$\\{", "description": "A reference: ${inputs.NAME}, ${STEP.FIELD}" });
-    outer.insert("anyOf".to_owned(), json!([Value::Object(std::mem::take(map)), reference]));
+    let include = json!({ "$ref": "#/definitions/Include" });
+    let value = Value::Object(std::mem::take(map));
+    let choices = if plain_text { json!([value, include]) } else { json!([value, reference, include]) };
+    outer.insert("anyOf".to_owned(), choices);
     *map = outer;
 }
 

@@ -10,6 +10,7 @@ use switchback_model::plan::OutputRef;
 use super::arg::{Arg, ArgKind, OutRef, Piece};
 use super::budget::{self, MAX_VALUES};
 use super::expand::{Each, Steps};
+use super::includes::included;
 use super::inputs::Inputs;
 use super::target::{Target, Use};
 use crate::runbook::{
@@ -124,6 +125,9 @@ impl<'s, 'a, 'r> Scope<'s, 'a, 'r> {
             NodeValue::Text(text) => return self.text(text, span),
             NodeValue::List(items) => ArgKind::List(items.iter().map(|n| self.resolve(n)).collect()),
             NodeValue::Map(entries) => {
+                if let Some((what, entry)) = included(entries) {
+                    return self.include(what, entry);
+                }
                 ArgKind::Map(entries.iter().map(|e| (self.key(&e.key), self.resolve(&e.value))).collect())
             }
             _ if !self.charge(1, span) => ArgKind::Broken,

@@ -9,6 +9,7 @@ mod fakes;
 mod fuzz;
 mod fuzz_cel;
 mod good;
+mod includes;
 mod loading;
 mod properties;
 mod schema;

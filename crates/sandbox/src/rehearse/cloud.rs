@@ -6,22 +6,30 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use bytes::Bytes;
 use futures_util::FutureExt as _;
+use http::header::{AUTHORIZATION, USER_AGENT};
+use http::{HeaderName, HeaderValue};
 use switchback_aws::{AwsConfig, AwsContext, AwsProvider};
+use switchback_data::file::FileAsk;
+use switchback_engine::Cx;
 use switchback_engine::cx::Contexts;
 use switchback_engine::operation::BoxFuture;
 use switchback_engine::provider::Provider;
-use switchback_model::RunId;
+use switchback_engine::remote::{Answers, Ask, Remote};
 use switchback_model::plan::{Plan, Target};
+use switchback_model::{ErrorClass, OpError, OpResult, RunId};
 use switchback_rehearsal::world::{Call, Fault, Look, Reply, Saved, Tap, Turn, World};
 
 use super::{QUIET, SETTLE, look};
 use crate::client::Client;
 use crate::endpoint::{Cut, Endpoint, Request, Response, Scope};
 use crate::faults::{Effect, Fault as Planned, Faults, Meddling, When};
+use crate::models;
 use crate::refusal::Refusal;
 use crate::rules::{World as Places, is_write};
 use crate::sandbox::{Sandbox, Snapshot};
+use crate::service::Service;
 
 /// How late a write lands, how far a read lags, how slow a reply is: within the quiet period, and the timeout of a call.
 const LATE: Duration = Duration::from_secs(20);
@@ -61,8 +69,10 @@ impl Cloud {
         let sandbox = Sandbox::builder().account(&own.account).region(&own.region).settle(SETTLE).build();
         let tap = Arc::new(Slot::default());
         let tapped = Tapped { inner: sandbox.endpoint(), sandbox: sandbox.clone(), tap: tap.clone() };
-        let client = SharedHttpClient::new(Client(Arc::new(tapped)));
-        let mut contexts = Contexts::new();
+        let tapped = Arc::new(tapped);
+        let client = SharedHttpClient::new(Client(tapped.clone()));
+        let line = Line { endpoint: tapped, account: own.account.clone(), region: own.region.clone() };
+        let mut contexts = line.contexts();
         let mut providers: [Vec<Arc<dyn Provider>>; 2] = Default::default();
         for (name, target) in plan.target.all() {
             // In the sandbox the id of an access key is the account that it belongs to.
@@ -131,8 +141,10 @@ impl World for Cloud {
         Some(seen.look.clone())
     }
 
-    fn knows(&self, _fault: Fault, _call: &Call) -> bool {
-        true
+    fn knows(&self, fault: Fault, call: &Call) -> bool {
+        // One server that answers of what it holds now, and where nothing takes time.
+        let modelled = Service::named(&call.service).is_some_and(Service::is_modelled);
+        !(modelled && matches!(fault, Fault::Lags | Fault::Stuck))
     }
 
     fn mend(&self) {
@@ -179,6 +191,65 @@ impl Tapped {
 impl Endpoint for Tapped {
     fn call(&self, request: Request) -> futures_util::future::BoxFuture<'_, Result<Response, Cut>> {
         self.answer(request).boxed()
+    }
+}
+
+/// To the models of what is not AWS: their calls pass the same tap, and meet the same faults.
+#[derive(Clone)]
+struct Line {
+    endpoint: Arc<Tapped>,
+    account: String,
+    region: String,
+}
+
+impl Line {
+    /// Everything that has a model.
+    fn contexts(&self) -> Contexts {
+        Contexts::new().with::<Answers<FileAsk>>(Arc::new(self.clone()))
+    }
+
+    fn request<A: Ask>(&self, cx: &Cx, ask: &A) -> Request {
+        let (service, action, step) = (A::SERVICE, ask.action(), cx.step().as_tag_value());
+        let signed = format!(
+            "AWS4-HMAC-SHA256 Credential={}/20260101/{}/{service}/aws4_request, SignedHeaders=host, Signature=0",
+            self.account, self.region
+        );
+        let mut request = Request::new(Bytes::from(models::body_of(ask).to_string()));
+        let headers = [
+            (AUTHORIZATION, signed),
+            (HeaderName::from_static("x-amz-target"), format!("{service}.{action}")),
+            (USER_AGENT, format!("run/{} step/{step}", cx.run())),
+        ];
+        for (name, value) in headers {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                request.headers_mut().insert(name, value);
+            }
+        }
+        request
+    }
+}
+
+impl<A: Ask> Remote<A> for Line {
+    fn ask<'a>(&'a self, cx: &'a Cx, ask: A) -> BoxFuture<'a, OpResult<A::Answer>> {
+        Box::pin(async move {
+            let lost = if ask.writes() { ErrorClass::Ambiguous } else { ErrorClass::Transient };
+            let response = self.endpoint.call(self.request(cx, &ask)).await.map_err(|cut| match cut {
+                Cut::Refused => OpError::new(ErrorClass::Transient, "the connection was refused"),
+                Cut::NoReply => OpError::new(lost, "the connection was lost"),
+            })?;
+            if response.status().is_success() {
+                return models::reply_of::<A>(response.body());
+            }
+            // What stands in front of a model speaks as AWS does.
+            let code = Refusal::code_in(&response).unwrap_or_default();
+            let class = match code.as_str() {
+                "ThrottlingException" => ErrorClass::Transient,
+                "ExpiredTokenException" => ErrorClass::Unavailable,
+                _ if response.status().is_server_error() => lost,
+                _ => ErrorClass::Permanent,
+            };
+            Err(OpError::new(class, format!("{} of {} was refused", ask.action(), A::SERVICE)).with_code(code))
+        })
     }
 }
 
