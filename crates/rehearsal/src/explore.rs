@@ -31,7 +31,7 @@ use crate::disk::Disk;
 use crate::find::{Findings, call_lines, finding, journal_lines, story};
 use crate::orders::orders;
 use crate::process::{
-    Bench, DUST, End, Frame, How, JournalWrap, Known, Ran, Rehearsed, State, Violation, replay, ways,
+    Bench, DUST, End, Frame, How, JournalWrap, Known, Near, Ran, Rehearsed, State, Violation, replay, ways,
 };
 use crate::state::Key;
 use crate::world::{Fault, Owner, World};
@@ -128,6 +128,8 @@ struct Item {
     left: usize,
     /// Not followed beyond a known state.
     merge: bool,
+    /// The only steps in which a crash still matters; none: all.
+    near: Option<Near>,
 }
 
 /// The uninterrupted run.
@@ -452,7 +454,7 @@ impl Shared {
             let (start, _) = &self.base.states[base];
             let case = Case::from(Base::State(base)).then(Move::Run(command));
             let (start, merge) = (start.clone(), kind != CaseKind::Uninterrupted);
-            self.push(Item { case, kind, start, command, blow: None, faults, left, merge });
+            self.push(Item { case, kind, start, command, blow: None, faults, left, merge, near: None });
         };
         let most = self.config.crashes;
         for (n, (state, _)) in self.base.states.iter().enumerate() {
@@ -480,7 +482,17 @@ impl Shared {
             let case = Case::from(Base::Order(order)).then(Move::Run(Command::Apply));
             let start = self.base.states[0].0.clone();
             let (kind, command) = (CaseKind::Order, Command::Apply);
-            self.push(Item { case, kind, start, command, blow: None, faults: false, left: 0, merge: false });
+            self.push(Item {
+                case,
+                kind,
+                start,
+                command,
+                blow: None,
+                faults: false,
+                left: 0,
+                merge: false,
+                near: None,
+            });
         }
     }
 
@@ -554,7 +566,7 @@ impl Shared {
     }
 
     async fn handle(&self, bench: &Bench, item: Item) {
-        let Item { case, kind, start, command, blow, faults, left, merge } = item;
+        let Item { case, kind, start, command, blow, faults, left, merge, near } = item;
         let start = match case.base {
             Base::Order(n) => match in_order(&self.rehearsed.plan, &start, n) {
                 Some(start) => Arc::new(start),
@@ -564,7 +576,7 @@ impl Shared {
         };
         let goes_on = case.fault().is_none_or(Fault::passes);
         let known = merge.then(|| self.known(left));
-        let how = How { blow, film: left > 0, goes_on, known, dies: None };
+        let how = How { blow, film: left > 0, goes_on, known, dies: None, near };
         let ran = bench.run(&start, command, how).await;
         self.processes.fetch_add(1, Ordering::Relaxed);
         self.calls.fetch_add(ran.calls.len() as u64, Ordering::Relaxed);
@@ -611,7 +623,7 @@ impl Shared {
                 return vec![violation];
             }
             match bench.person(&ran.state).await {
-                Ok(state) => self.go_on(bench, case, kind, left, state),
+                Ok(state) => self.go_on(bench, case, kind, (left, &ran.near), state),
                 Err(message) => bad.push(Violation { check: Check::Advice, step: None, message }),
             }
         }
@@ -619,15 +631,15 @@ impl Shared {
     }
 
     /// After a person: forward and back, where the run can.
-    fn go_on(&self, bench: &Bench, case: &Case, kind: CaseKind, left: usize, state: State) {
+    fn go_on(&self, bench: &Bench, case: &Case, kind: CaseKind, left: (usize, &Option<Near>), state: State) {
         let case = case.then(Move::Person);
         let Some(look) = bench.world.look() else { return };
         let key = crate::state::key(&state.history, &look, &crate::state::of_world(&look));
         self.follow(&case, kind, left, &key, Arc::new(state));
     }
 
-    /// Both ways from a state, unless they are known.
-    fn follow(&self, case: &Case, kind: CaseKind, left: usize, key: &Key, state: Arc<State>) {
+    /// Both ways from a state, unless they are known; with so many crashes to come, in these steps.
+    fn follow(&self, case: &Case, kind: CaseKind, (left, near): (usize, &Option<Near>), key: &Key, state: Arc<State>) {
         let (forward, back) = ways(&state.history);
         for (possible, command) in [(forward, Command::Resume), (back, Command::Unwind)] {
             if !possible {
@@ -642,8 +654,8 @@ impl Shared {
             if is_known(&mut lock(&self.known), *key, command == Command::Unwind, left) {
                 self.merge(kind, 1);
             } else if self.chosen(&next, kind) {
-                let (start, blow) = (state.clone(), None);
-                self.push(Item { case: next, kind, start, command, blow, faults: false, left, merge: true });
+                let (start, blow, near) = (state.clone(), None, near.clone());
+                self.push(Item { case: next, kind, start, command, blow, faults: false, left, merge: true, near });
             }
         }
     }
@@ -662,9 +674,10 @@ impl Shared {
         };
         for frame in &ran.frames {
             let next = case.then(Move::Blow(frame.event, frame.blow));
-            self.follow(&next, kind, left, &frame.key, Arc::new(frame.state.clone()));
+            self.follow(&next, kind, (left, &ran.near), &frame.key, Arc::new(frame.state.clone()));
         }
-        // A read changes nothing: a crash after it is the crash before it, in both directions.
+        // A read changes nothing: a crash after it is the crash before it, in both directions. So is one that has no
+        // bearing on what somebody else did.
         self.merge(kind, ran.unchanged * 2);
     }
 
@@ -680,7 +693,8 @@ impl Shared {
                 if self.chosen(&case, CaseKind::Fault) {
                     let left = self.config.crashes.saturating_sub(1);
                     let (kind, start) = (CaseKind::Fault, start.clone());
-                    self.push(Item { case, kind, start, command, blow: Some(blow), faults: false, left, merge: true });
+                    let (blow, near) = (Some(blow), None);
+                    self.push(Item { case, kind, start, command, blow, faults: false, left, merge: true, near });
                 }
             }
         }
@@ -692,8 +706,17 @@ impl Shared {
             let (case, command) = (case.then(Move::Run(Command::Unwind)), Command::Unwind);
             let start = Arc::new(ran.state.clone());
             // The plan of the state is the one that it was made with.
-            let item =
-                Item { case, kind: CaseKind::Order, start, command, blow: None, faults: false, left: 0, merge: false };
+            let item = Item {
+                case,
+                kind: CaseKind::Order,
+                start,
+                command,
+                blow: None,
+                faults: false,
+                left: 0,
+                merge: false,
+                near: None,
+            };
             self.push(item);
         }
     }

@@ -112,7 +112,13 @@ pub(crate) struct Ran {
     pub(crate) unchanged: u64,
     /// How many records there were when a call met its fault, and the step that made the call, as a tag value.
     pub(crate) fault: Option<(usize, String)>,
+    /// Where a crash can matter from here on.
+    pub(crate) near: Option<Near>,
 }
+
+/// Somebody else changed or deleted something: the steps, as tag values, on which that has a bearing. In any other
+/// step a crash is the crash without it.
+pub(crate) type Near = Arc<HashSet<String>>;
 
 /// Whether a state between two steps was followed already, in that direction (`true`: back). Notes it when it was not.
 pub(crate) type Known = Arc<dyn Fn(Key, bool) -> bool + Send + Sync>;
@@ -130,6 +136,8 @@ pub(crate) struct How {
     pub(crate) goes_on: bool,
     /// Where it need not be followed further.
     pub(crate) known: Option<Known>,
+    /// The only steps in which frames are taken; none: all.
+    pub(crate) near: Option<Near>,
 }
 
 impl How {
@@ -183,6 +191,8 @@ struct Watching {
     violations: Vec<Violation>,
     unchanged: u64,
     fault: Option<(usize, String)>,
+    /// What there was before somebody else came.
+    before: Option<Arc<Look>>,
     digest: Option<(Arc<Look>, [u8; 32])>,
 }
 
@@ -216,9 +226,20 @@ impl Watch {
         Some(key(&w.history, look, digest))
     }
 
-    /// A frame of what is now, or of the world `saved`, in which this call is on its way; its key, where one is taken.
-    fn frame(&self, w: &mut Watching, blow: Blow, in_flight: Option<(&Call, Saved)>) -> Option<Key> {
+    /// A frame of what is now, in that step, or of the world `saved`, in which this call is on its way; its key, where
+    /// one is taken.
+    fn frame(
+        &self,
+        w: &mut Watching,
+        blow: Blow,
+        step: Option<&str>,
+        in_flight: Option<(&Call, Saved)>,
+    ) -> Option<Key> {
         if !w.how.film || (w.how.blow.is_some() && !w.fired) {
+            return None;
+        }
+        if w.how.near.as_ref().zip(step).is_some_and(|(near, step)| !near.contains(step)) {
+            w.unchanged += 1;
             return None;
         }
         let mut key = self.key(w)?;
@@ -278,7 +299,8 @@ impl Watch {
             }
         }
         w.records.extend_from_slice(new);
-        let filmed = self.frame(w, Blow::Dies, None);
+        let step = new.iter().rev().find_map(|record| record.draft.step.as_ref()).map(StepId::as_tag_value);
+        let filmed = self.frame(w, Blow::Dies, step.as_deref(), None);
         if w.how.at(w.event) == Some(Blow::Dies) {
             w.fired = true;
             self.stop(w, End::Died);
@@ -366,6 +388,22 @@ impl Watch {
         }
     }
 
+    /// The steps whose things are other than before this call, those that need one of them, and the one that called.
+    /// None where what changed is no step's.
+    fn near(&self, w: &Watching, before: &Look, call: &Call) -> Option<Near> {
+        let now = self.world.look()?;
+        let gone = before.things.iter().filter(|thing| !now.things.contains(thing));
+        let come = now.things.iter().filter(|thing| !before.things.contains(thing));
+        let mut near: HashSet<String> = gone.chain(come).map(|thing| thing.step.clone()).collect::<Option<_>>()?;
+        let needs = |near: &HashSet<String>, all: &[StepId]| all.iter().any(|need| near.contains(&need.as_tag_value()));
+        let steps = &w.history.plan().steps;
+        let on: Vec<String> =
+            steps.iter().filter(|step| needs(&near, &step.needs)).map(|step| step.id.as_tag_value()).collect();
+        near.extend(on);
+        near.extend(call.step.clone());
+        Some(Arc::new(near))
+    }
+
     fn facts(&self, w: &Watching, i: usize, id: &StepId) -> Option<Arc<Facts>> {
         let mut all = self.rehearsed.facts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(facts) = all.get(id) {
@@ -393,12 +431,13 @@ impl Tap for Watch {
         if call.write
             && let Some(saved) = w.how.film.then(in_flight).flatten()
         {
-            self.frame(w, Blow::DiesInFlight, Some((call, saved)));
+            self.frame(w, Blow::DiesInFlight, call.step.as_deref(), Some((call, saved)));
         }
         match blow {
             Some(Blow::Fault(fault)) => {
                 w.fired = true;
                 w.fault = call.step.clone().map(|step| (w.records.len(), step));
+                w.before = fault.meddles().then(|| self.world.look()).flatten();
                 Turn::Fault(fault)
             }
             Some(Blow::DiesInFlight) => Turn::Fault(Fault::LandsLate),
@@ -421,8 +460,11 @@ impl Tap for Watch {
         if call.write && reply.status.is_some_and(|status| status < 300) && w.history.statuses().any(creates) {
             w.created.extend(call.step.clone());
         }
+        if let Some(before) = w.before.take() {
+            w.how.near = self.near(w, &before, call);
+        }
         if call.write {
-            self.frame(w, Blow::Dies, None);
+            self.frame(w, Blow::Dies, call.step.as_deref(), None);
         } else {
             w.unchanged += 1;
         }
@@ -506,6 +548,7 @@ impl Bench {
                 violations: Vec::new(),
                 unchanged: 0,
                 fault: None,
+                before: None,
                 digest: None,
             }),
         });
@@ -553,6 +596,7 @@ impl Bench {
             violations: std::mem::take(&mut w.violations),
             unchanged: w.unchanged,
             fault: w.fault.take(),
+            near: w.how.near.take(),
         }
     }
 
