@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use switchback_aws::{AwsConfig, AwsContext, AwsProvider, CredentialSource, Role};
+use switchback_container::ask::RegistryAsk;
+use switchback_container::remote::{EngineConfig, Registries};
 use switchback_data::file::{FileAsk, Files};
 use switchback_engine::Registry;
 use switchback_engine::cx::Contexts;
@@ -65,7 +67,9 @@ pub(crate) async fn environment(
     let mut env = Environment {
         registry,
         clock: Arc::new(SystemClock),
-        contexts: Contexts::new().with::<Answers<FileAsk>>(Arc::new(Files::inside(&app.state))),
+        contexts: Contexts::new()
+            .with::<Answers<FileAsk>>(Arc::new(Files::inside(&app.state)))
+            .with::<Answers<RegistryAsk>>(Arc::new(Registries::new(engine(app)))),
         secrets: Secrets::none(),
         providers: Vec::new(),
         tag_prefix: TAG_PREFIX.to_owned(),
@@ -92,6 +96,12 @@ pub(crate) async fn environment(
         };
     }
     Ok(env)
+}
+
+/// The container engine that builds: as `DOCKER_HOST` says, else where engines usually listen.
+fn engine(app: &App) -> EngineConfig {
+    let host = host::var("DOCKER_HOST").map(|host| host.to_string_lossy().into_owned());
+    EngineConfig { host: host.filter(|host| !host.is_empty()), scratch: app.state.join("builds") }
 }
 
 /// A target that is not the sandbox: AWS, or what stands in for it at an endpoint.

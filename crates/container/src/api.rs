@@ -3,10 +3,12 @@
 //! Who may call is settled by `oci-client`, which knows the dialects of tokens; the calls are made here, so that every
 //! status and every broken connection is the error that the executor can act on. Nothing is tried again.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{self, Stream};
+use oci_client::client::{ClientConfig, ClientProtocol};
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Reference, RegistryOperation};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, LINK, LOCATION};
@@ -16,12 +18,14 @@ use switchback_model::{ErrorClass, OpError, OpResult};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
 use crate::ask::ImageFacts;
-use crate::picture::{Blob, Content, MANIFESTS, Manifest, annotations, digest_of, size};
+use crate::picture::{Blob, Content, MANIFESTS, Manifest, annotations, size};
 
 /// How long a connection may take to stand.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long nothing may come.
 const SILENCE: Duration = Duration::from_secs(60);
+/// How long a connection that nobody uses is kept.
+const IDLE: Duration = Duration::from_secs(5);
 /// No manifest is larger: registries refuse what is.
 const LARGEST_MANIFEST: usize = 4 * 1024 * 1024;
 /// How much of a file is read at once.
@@ -50,17 +54,21 @@ pub(crate) struct Repository {
 
 impl Repository {
     /// A repository at `host`, `HOST[:PORT]`. Plain HTTP on loopback only.
-    pub(crate) async fn open(host: &str, name: &str, caller: Caller, writes: bool) -> OpResult<Self> {
+    pub(crate) async fn open(
+        clients: &Clients,
+        host: &str,
+        name: &str,
+        caller: Caller,
+        writes: bool,
+    ) -> OpResult<Self> {
         let scheme = if is_loopback(host) { "http" } else { "https" };
         let base = format!("{scheme}://{host}/v2/{name}/");
         let base =
             Url::parse(&base).map_err(|e| OpError::permanent(format!("`{host}/{name}` is no repository: {e}")))?;
-        // A proxy of the environment is not asked: nothing here depends on what the operator did not say.
-        let http = Client::builder().connect_timeout(CONNECT).read_timeout(SILENCE).no_proxy().build();
-        let http = http.map_err(|e| OpError::permanent(format!("no HTTP client: {e}")))?;
+        let http = clients.http()?;
         let authorization = match caller {
             Caller::Header(value) => Some(value),
-            caller => authorize(scheme, host, name, caller, writes).await?,
+            caller => clients.authorize(scheme, host, name, caller, writes).await?,
         };
         Ok(Self { http, base, authorization, name: format!("{host}/{name}") })
     }
@@ -206,26 +214,73 @@ impl Repository {
     }
 }
 
-/// What goes into the `Authorization` header: none where the registry asks nobody.
+/// What is made once, since a client of HTTP reads all certificates that the system trusts.
+#[derive(Default)]
+pub(crate) struct Clients {
+    http: OnceLock<Client>,
+    plain: OnceLock<oci_client::Client>,
+    tls: OnceLock<oci_client::Client>,
+}
+
+impl std::fmt::Debug for Clients {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Clients")
+    }
+}
+
+impl Clients {
+    fn http(&self) -> OpResult<Client> {
+        if let Some(client) = self.http.get() {
+            return Ok(client.clone());
+        }
+        // A proxy of the environment is not asked: nothing here depends on what the operator did not say. A connection
+        // that was not used for long may be closed by now, and a write on it be in doubt.
+        let builder =
+            Client::builder().connect_timeout(CONNECT).read_timeout(SILENCE).no_proxy().pool_idle_timeout(IDLE);
+        let client = builder.build().map_err(|e| OpError::permanent(format!("no HTTP client: {e}")))?;
+        Ok(self.http.get_or_init(|| client).clone())
+    }
+
+    fn oci(&self, scheme: &str) -> oci_client::Client {
+        let (made, protocol) = match scheme {
+            "http" => (&self.plain, ClientProtocol::Http),
+            _ => (&self.tls, ClientProtocol::Https),
+        };
+        let make = || {
+            oci_client::Client::new(ClientConfig {
+                protocol,
+                connect_timeout: Some(CONNECT),
+                read_timeout: Some(SILENCE),
+                ..Default::default()
+            })
+        };
+        made.get_or_init(make).clone()
+    }
+
+    /// What goes into the `Authorization` header: none where the registry asks nobody.
+    async fn authorize(
+        &self,
+        scheme: &str,
+        host: &str,
+        name: &str,
+        caller: Caller,
+        writes: bool,
+    ) -> OpResult<Option<HeaderValue>> {
+        let asked = self.http()?.get(format!("{scheme}://{host}/v2/")).send().await;
+        if asked.map_err(|error| lost(&error, &format!("GET {host}/v2/"), false))?.status().is_success() {
+            return Ok(None);
+        }
+        authorize(&self.oci(scheme), host, name, caller, writes).await
+    }
+}
+
 async fn authorize(
-    scheme: &str,
+    client: &oci_client::Client,
     host: &str,
     name: &str,
     caller: Caller,
     writes: bool,
 ) -> OpResult<Option<HeaderValue>> {
-    let protocol = if scheme == "http" {
-        oci_client::client::ClientProtocol::Http
-    } else {
-        oci_client::client::ClientProtocol::Https
-    };
-    let config = oci_client::client::ClientConfig {
-        protocol,
-        connect_timeout: Some(CONNECT),
-        read_timeout: Some(SILENCE),
-        ..Default::default()
-    };
-    let client = oci_client::Client::new(config);
     let place = Reference::with_tag(host.to_owned(), name.to_owned(), "latest".to_owned());
     let auth = match &caller {
         Caller::User { name, password } => RegistryAuth::Basic(name.clone(), password.clone()),

@@ -1,6 +1,7 @@
 //! Who answers the calls of registries: a registry over HTTP, ECR, and a container engine.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use aws_sdk_ecr::types::ImageIdentifier;
 use secrecy::ExposeSecret as _;
@@ -11,7 +12,7 @@ use switchback_engine::operation::BoxFuture;
 use switchback_engine::remote::Remote;
 use switchback_model::{ErrorClass, OpError, OpResult};
 
-use crate::api::{Caller, Repository, sensitive};
+use crate::api::{Caller, Clients, Repository, sensitive};
 use crate::archive;
 use crate::ask::{At, ImageFacts, RegistryAnswer, RegistryAsk, Source};
 pub use crate::engine::EngineConfig;
@@ -21,22 +22,26 @@ use crate::picture::Picture;
 #[derive(Debug, Clone, Default)]
 pub struct Registries {
     engine: EngineConfig,
+    clients: Arc<Clients>,
 }
 
 /// An image by its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Name<'a> {
+pub struct Name<'a> {
     /// `HOST[:PORT]`.
-    pub(crate) host: &'a str,
+    pub host: &'a str,
     /// The repository in it.
-    pub(crate) name: &'a str,
+    pub name: &'a str,
     /// A tag or a digest; empty of a repository.
-    pub(crate) reference: &'a str,
+    pub reference: &'a str,
 }
 
 impl<'a> Name<'a> {
     /// Reads `HOST/NAME`, `HOST/NAME:TAG` or `HOST/NAME@DIGEST`.
-    pub(crate) fn read(text: &'a str) -> OpResult<Self> {
+    ///
+    /// # Errors
+    /// When it is none of these.
+    pub fn read(text: &'a str) -> OpResult<Self> {
         let wrong =
             || OpError::permanent(format!("`{text}` names no image: HOST/NAME is wanted, with a tag or a digest"));
         let (host, rest) = text.split_once('/').ok_or_else(wrong)?;
@@ -55,7 +60,7 @@ impl Registries {
     /// With this engine for builds.
     #[must_use]
     pub fn new(engine: EngineConfig) -> Self {
-        Self { engine }
+        Self { engine, clients: Arc::default() }
     }
 
     async fn open(&self, cx: &Cx, at: &At, name: &Name<'_>, writes: bool) -> OpResult<Repository> {
@@ -67,7 +72,7 @@ impl Registries {
             _ if at.registry.is_none() && name.ecr_region().is_some() => ecr_token(cx, name).await?,
             _ => Caller::Anonymous,
         };
-        Repository::open(host, name.name, caller, writes).await
+        Repository::open(&self.clients, host, name.name, caller, writes).await
     }
 
     /// An image, or none where it is to be built and was not.
@@ -172,7 +177,8 @@ fn not_there(name: &Name<'_>, digest: &str) -> OpError {
         .with_hint("it was deleted meanwhile: push it again, or set the tag by hand")
 }
 
-/// Refuses to delete an image that other tags name.
+/// The refusal to delete an image that other tags name.
+#[must_use]
 pub fn shared(repository: &str, digest: &str, tags: &[String]) -> OpError {
     OpError::drift(format!("the image {digest} in {repository} has other tags too: {}", tags.join(", ")))
         .with_code("OtherTags")

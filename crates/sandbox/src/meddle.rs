@@ -315,6 +315,9 @@ const ROWS: &[Row] = &[
     },
     // What models hold: kind, service, and the fields of its calls that name it.
     modelled("file", Service::File, &["path"]),
+    modelled("image", Service::Registry, &["image"]),
+    modelled("image-tag", Service::Registry, &["image"]),
+    modelled("image-build", Service::Registry, &["name"]),
 ];
 
 /// What a model holds: it knows itself how somebody else changes it.

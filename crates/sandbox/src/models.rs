@@ -6,6 +6,7 @@
 //! Only rehearsals call models; the running sandbox has the real systems beside it.
 
 pub(crate) mod file;
+pub(crate) mod registry;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -58,18 +59,20 @@ pub(crate) trait Model: Clone + Default {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Models {
     pub(crate) file: Arc<file::Files>,
+    pub(crate) registry: Arc<registry::Registry>,
 }
 
 impl Models {
     /// Everything that they hold.
     pub(crate) fn things(&self) -> Vec<Modelled> {
-        self.file.things()
+        [self.file.things(), self.registry.things()].concat()
     }
 
     /// A call to the model of that service.
     pub(crate) fn handle(&mut self, service: Service, input: &Input) -> Result<Answer, Refusal> {
         match service {
             Service::File => handle(&mut self.file, input),
+            Service::Registry => handle(&mut self.registry, input),
             other => Err(Refusal::internal(format!("The sandbox has no model of {}", other.name()))),
         }
     }

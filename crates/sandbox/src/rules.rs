@@ -262,7 +262,7 @@ impl Desk<'_> {
             Service::Kms => kms::handle(self, input).await,
             Service::SecretsManager => secrets::handle(self, input).await,
             Service::Tagging => tagging::handle(self, input),
-            Service::File => self.model(input),
+            Service::File | Service::Registry => self.model(input),
         }
     }
 

@@ -17,6 +17,8 @@ pub(crate) enum Service {
     Tagging,
     /// Of a model: files on the operator's machine.
     File,
+    /// Of a model: container images.
+    Registry,
 }
 
 /// How calls, replies and errors are written.
@@ -32,7 +34,7 @@ pub(crate) enum Protocol {
 
 impl Service {
     /// All of them.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Ec2,
         Self::Sts,
         Self::Iam,
@@ -44,6 +46,7 @@ impl Service {
         Self::SecretsManager,
         Self::Tagging,
         Self::File,
+        Self::Registry,
     ];
 
     /// By the name in a credential scope.
@@ -65,6 +68,7 @@ impl Service {
             Self::SecretsManager => "secretsmanager",
             Self::Tagging => "tagging",
             Self::File => "file",
+            Self::Registry => "registry",
         }
     }
 
@@ -72,9 +76,8 @@ impl Service {
         match self {
             Self::Ec2 => Protocol::Ec2Query,
             Self::Sts | Self::Iam | Self::Rds => Protocol::Query,
-            Self::Ecs | Self::Ecr | Self::Logs | Self::Kms | Self::SecretsManager | Self::Tagging | Self::File => {
-                Protocol::Json
-            }
+            Self::Ecs | Self::Ecr | Self::Logs | Self::Kms | Self::SecretsManager | Self::Tagging => Protocol::Json,
+            Self::File | Self::Registry => Protocol::Json,
         }
     }
 
@@ -104,7 +107,7 @@ impl Service {
 
     /// Whether it is not AWS's: a model answers.
     pub(crate) fn is_modelled(self) -> bool {
-        matches!(self, Self::File)
+        matches!(self, Self::File | Self::Registry)
     }
 
     /// Whether an account has one of it, whatever the region.

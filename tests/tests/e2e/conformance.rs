@@ -230,6 +230,14 @@ const CASES: &[(&str, &[&str], &str)] = &[
     ),
     ("aws.kms.key", &[], KEY),
     (
+        "container.image",
+        &[],
+        r#"
+      - id: image
+        op: container.image
+        with: { repository: registry.example/team/app, tag: v1, layout: { executables: { /app: "x" }, entrypoint: [/app] } }"#,
+    ),
+    (
         "aws.kms.alias",
         &[KEY],
         r#"
@@ -324,4 +332,5 @@ tests! {
     role_inline_policy, "aws.iam.role_inline_policy";
     key, "aws.kms.key";
     alias, "aws.kms.alias";
+    image, "container.image";
 }

@@ -11,6 +11,7 @@ use futures_util::FutureExt as _;
 use http::header::{AUTHORIZATION, USER_AGENT};
 use http::{HeaderName, HeaderValue};
 use switchback_aws::{AwsConfig, AwsContext, AwsProvider};
+use switchback_container::ask::RegistryAsk;
 use switchback_data::file::FileAsk;
 use switchback_engine::Cx;
 use switchback_engine::cx::Contexts;
@@ -205,7 +206,9 @@ struct Line {
 impl Line {
     /// Everything that has a model.
     fn contexts(&self) -> Contexts {
-        Contexts::new().with::<Answers<FileAsk>>(Arc::new(self.clone()))
+        Contexts::new()
+            .with::<Answers<FileAsk>>(Arc::new(self.clone()))
+            .with::<Answers<RegistryAsk>>(Arc::new(self.clone()))
     }
 
     fn request<A: Ask>(&self, cx: &Cx, ask: &A) -> Request {
