@@ -292,15 +292,46 @@ macro_rules! clients {
     };
 }
 
+impl AwsContext {
+    /// A client of S3 whose calls are fenced and recorded on behalf of the step. Where an endpoint is given, the bucket
+    /// is in the path: its name in front of a host is nobody's name.
+    #[must_use]
+    pub fn s3(&self, cx: &Cx) -> aws_sdk_s3::Client {
+        self.s3_of(Owner::Step(cx.clone()), agent(Some(cx)))
+    }
+
+    /// A client of S3 that is bound to no step.
+    pub(crate) fn s3_of_no_step(&self, calls: CallLog) -> aws_sdk_s3::Client {
+        self.s3_of(Owner::Run(calls), agent(None))
+    }
+
+    fn s3_of(&self, owner: Owner, agent: String) -> aws_sdk_s3::Client {
+        let config = aws_sdk_s3::config::Builder::from(&self.0.sdk)
+            .force_path_style(self.0.config.endpoint_url.is_some())
+            .interceptor(WritesOnce)
+            .interceptor(Named(agent))
+            .interceptor(Bound(owner));
+        aws_sdk_s3::Client::from_conf(config.build())
+    }
+}
+
 clients! {
+    dynamodb, dynamodb_of_no_step, aws_sdk_dynamodb, "DynamoDB";
+    cloudwatch, cloudwatch_of_no_step, aws_sdk_cloudwatch, "CloudWatch";
+    backup, backup_of_no_step, aws_sdk_backup, "AWS Backup";
     ec2, ec2_of_no_step, aws_sdk_ec2, "EC2";
     ecr, ecr_of_no_step, aws_sdk_ecr, "ECR";
     ecs, ecs_of_no_step, aws_sdk_ecs, "ECS";
+    elbv2, elbv2_of_no_step, aws_sdk_elasticloadbalancingv2, "Elastic Load Balancing";
     iam, iam_of_no_step, aws_sdk_iam, "IAM";
     kms, kms_of_no_step, aws_sdk_kms, "KMS";
+    lambda, lambda_of_no_step, aws_sdk_lambda, "Lambda";
     logs, logs_of_no_step, aws_sdk_cloudwatchlogs, "CloudWatch Logs";
     rds, rds_of_no_step, aws_sdk_rds, "RDS";
     secretsmanager, secretsmanager_of_no_step, aws_sdk_secretsmanager, "Secrets Manager";
+    servicediscovery, servicediscovery_of_no_step, aws_sdk_servicediscovery, "Cloud Map";
+    ssm, ssm_of_no_step, aws_sdk_ssm, "Systems Manager";
+    sns, sns_of_no_step, aws_sdk_sns, "SNS";
     sts, sts_of_no_step, aws_sdk_sts, "STS";
     tagging, tagging_of_no_step, aws_sdk_resourcegroupstagging, "the Resource Groups Tagging API";
 }

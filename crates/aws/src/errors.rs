@@ -170,6 +170,7 @@ fn class_of_code(call: Call<'_>, code: &str, text: &str) -> Option<ErrorClass> {
         "RequestLimitExceeded"
         | "Throttling"
         | "ThrottlingException"
+        | "Throttled"
         | "ThrottledException"
         | "RequestThrottled"
         | "RequestThrottledException"
@@ -211,13 +212,35 @@ fn class_of_code(call: Call<'_>, code: &str, text: &str) -> Option<ErrorClass> {
         | "OperationInProgress"
         | "ConcurrentModification"
         | "ConcurrentModificationException"
+        | "ConcurrentAccess"
+        | "ConcurrentAccessException"
         | "OperationAborted"
         | "OperationAbortedException"
+        | "TooManyUpdates"
+        | "ContinuousBackupsUnavailableException"
         | "UpdateInProgressException" => ErrorClass::Busy,
-        "InvalidSubnet.Conflict"
+        // Lambda has one code for "it is there" and "it is being changed".
+        "ResourceConflictException" if text.contains("exist") => already_exists(call),
+        "ResourceConflictException" | "PreconditionFailedException" | "ConditionalRequestConflict" => ErrorClass::Busy,
+        // A role, or code, that was made a moment ago.
+        "InvalidParameterValueException"
+            if call.just_made
+                && ["cannot be assumed", "NoSuchKey", "NoSuchBucket"].iter().any(|w| text.contains(w)) =>
+        {
+            ErrorClass::Busy
+        }
+        "BucketNotEmpty" => ErrorClass::Busy,
+        // S3: `If-None-Match` of an object that is there.
+        "PreconditionFailed" => already_exists(call),
+        "BucketAlreadyOwnedByYou"
+        | "InvalidSubnet.Conflict"
         | "Resource.AlreadyAssociated"
+        | "DuplicateRequest"
+        | "ResourceExistsException"
         | "IdempotentParameterMismatch"
         | "EntityAlreadyExists" => already_exists(call),
+        // Elastic Load Balancing: `DuplicateListener`, `DuplicateTargetGroupName`.
+        _ if code.starts_with("Duplicate") => already_exists(call),
         _ if code.ends_with(".Duplicate") || code.contains("AlreadyExists") => already_exists(call),
         _ if code.starts_with("DeleteConflict") || code.contains("ResourceInUse") || code.ends_with(".InUse") => {
             ErrorClass::Busy
@@ -227,6 +250,8 @@ fn class_of_code(call: Call<'_>, code: &str, text: &str) -> Option<ErrorClass> {
         _ if is_wrong_state(code) => ErrorClass::Busy,
         // RDS, of a subnet that it does not see yet.
         "InvalidSubnet" if call.just_made => ErrorClass::Busy,
+        // Elastic Load Balancing, of a security group that it does not see yet.
+        "InvalidSecurityGroup" if call.just_made => ErrorClass::Busy,
         _ if code_is_not_found(code) && call.just_made => ErrorClass::Busy,
         _ => return None,
     };
@@ -261,7 +286,8 @@ fn hint(call: Call<'_>, class: ErrorClass, code: Option<&str>) -> Option<String>
             _ => "refresh credentials and `switchback resume`".to_owned(),
         });
     }
-    let denied = matches!(code, Some("UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException"));
+    let denied =
+        matches!(code, Some("UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" | "AuthorizationError"));
     denied.then(|| {
         let tags = if call.name.starts_with("ec2:Create") || call.name.starts_with("ec2:Authorize") {
             ", and `ec2:CreateTags` for its ownership tags"
@@ -354,6 +380,9 @@ mod tests {
             (503, "RequestLimitExceeded", Transient, Transient),
             (400, "Throttling", Transient, Transient),
             (400, "TooManyRequestsException", Transient, Transient),
+            (429, "Throttled", Transient, Transient),
+            (400, "ConcurrentAccess", Busy, Busy),
+            (403, "AuthorizationError", Permanent, Permanent),
             (503, "SlowDown", Transient, Transient),
             (500, "InternalError", Transient, Ambiguous),
             (503, "Unavailable", Transient, Ambiguous),
@@ -362,6 +391,16 @@ mod tests {
             (409, "EntityTemporarilyUnmodifiable", Busy, Busy),
             (400, "KMSInvalidStateException", Busy, Busy),
             (409, "EntityAlreadyExists", Permanent, AlreadyExists),
+            (409, "BucketAlreadyOwnedByYou", Permanent, AlreadyExists),
+            (409, "BucketAlreadyExists", Permanent, AlreadyExists),
+            (412, "PreconditionFailed", Permanent, AlreadyExists),
+            (409, "OperationAborted", Busy, Busy),
+            (409, "ConditionalRequestConflict", Busy, Busy),
+            (409, "BucketNotEmpty", Busy, Busy),
+            (409, "ResourceConflictException", Busy, Busy),
+            (412, "PreconditionFailedException", Busy, Busy),
+            (400, "InvalidParameterValueException", Permanent, Permanent),
+            (404, "NoSuchBucket", Permanent, Permanent),
             (400, "AlreadyExistsException", Permanent, AlreadyExists),
             (409, "ConcurrentModification", Busy, Busy),
             (404, "NoSuchEntity", Permanent, Permanent),
@@ -376,6 +415,16 @@ mod tests {
             (400, "InvalidDBClusterStateFault", Busy, Busy),
             (400, "OperationAbortedException", Busy, Busy),
             (400, "UpdateInProgressException", Busy, Busy),
+            (400, "TooManyUpdates", Busy, Busy),
+            (400, "ParameterAlreadyExists", Permanent, AlreadyExists),
+            (400, "ResourceExistsException", Permanent, AlreadyExists),
+            (400, "DuplicateRequest", Permanent, AlreadyExists),
+            (400, "ServiceAlreadyExists", Permanent, AlreadyExists),
+            (400, "ContinuousBackupsUnavailableException", Busy, Busy),
+            (400, "DuplicateLoadBalancerName", Permanent, AlreadyExists),
+            (400, "DuplicateListener", Permanent, AlreadyExists),
+            (400, "InvalidSecurityGroup", Permanent, Permanent),
+            (400, "ResourceInUseException", Busy, Busy),
             (400, "ClusterContainsServicesException", Busy, Busy),
             (400, "ClusterContainsTasksException", Busy, Busy),
             (400, "ClusterContainsContainerInstancesException", Busy, Busy),

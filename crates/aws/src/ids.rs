@@ -147,6 +147,12 @@ arns! {
     KmsKeyArn, "kms", "key/";
     /// An ECS cluster, `arn:aws:ecs:us-east-1:123456789012:cluster/app`.
     EcsClusterArn, "ecs", "cluster/";
+    /// A revision of an ECS task definition, `arn:aws:ecs:us-east-1:123456789012:task-definition/app:3`.
+    TaskDefinitionArn, "ecs", "task-definition/";
+    /// An ECS service, `arn:aws:ecs:us-east-1:123456789012:service/app/web`.
+    EcsServiceArn, "ecs", "service/";
+    /// An ECS task, `arn:aws:ecs:us-east-1:123456789012:task/app/0123456789abcdef0123456789abcdef`.
+    EcsTaskArn, "ecs", "task/";
     /// An ECR repository, `arn:aws:ecr:us-east-1:123456789012:repository/app`.
     RepositoryArn, "ecr", "repository/";
     /// A log group, `arn:aws:logs:us-east-1:123456789012:log-group:/ecs/app`.
@@ -161,6 +167,34 @@ arns! {
     DbClusterParameterGroupArn, "rds", "cluster-pg:";
     /// A secret, `arn:aws:secretsmanager:us-east-1:123456789012:secret:app/db-a1b2c3`.
     SecretArn, "secretsmanager", "secret:";
+    /// A parameter, `arn:aws:ssm:us-east-1:123456789012:parameter/app/db-host`.
+    ParameterArn, "ssm", "parameter/";
+    /// A Cloud Map namespace, `arn:aws:servicediscovery:us-east-1:123456789012:namespace/ns-e4anhexample0004`.
+    NamespaceArn, "servicediscovery", "namespace/";
+    /// A Cloud Map service, `arn:aws:servicediscovery:us-east-1:123456789012:service/srv-e4anhexample0004`.
+    DiscoveryServiceArn, "servicediscovery", "service/";
+    /// A load balancer, `arn:aws:elasticloadbalancing:us-east-1:123456789012:loadbalancer/app/web/50dc6c495c0c9188`.
+    LoadBalancerArn, "elasticloadbalancing", "loadbalancer/";
+    /// A target group, `arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/web/73e2d6bc24d8a067`.
+    TargetGroupArn, "elasticloadbalancing", "targetgroup/";
+    /// A listener, `arn:aws:elasticloadbalancing:us-east-1:123456789012:listener/app/web/50dc6c495c0c9188/f2f7dc8efc522ab2`.
+    ListenerArn, "elasticloadbalancing", "listener/";
+    /// A rule of a listener: the ARN of the listener with `listener-rule/` in it, and an id at its end.
+    ListenerRuleArn, "elasticloadbalancing", "listener-rule/";
+    /// A `DynamoDB` table, `arn:aws:dynamodb:us-east-1:123456789012:table/Orders`.
+    DynamoDbTableArn, "dynamodb", "table/";
+    /// An SNS topic, `arn:aws:sns:us-east-1:123456789012:alerts`.
+    TopicArn, "sns", "";
+    /// A subscription of an SNS topic, the topic's ARN and an id.
+    SubscriptionArn, "sns", "";
+    /// A metric alarm, `arn:aws:cloudwatch:us-east-1:123456789012:alarm:errors`.
+    AlarmArn, "cloudwatch", "alarm:";
+    /// A Lambda function, `arn:aws:lambda:us-east-1:123456789012:function:app`.
+    FunctionArn, "lambda", "function:";
+    /// A backup vault, `arn:aws:backup:us-east-1:123456789012:backup-vault:app`.
+    BackupVaultArn, "backup", "backup-vault:";
+    /// A backup plan, `arn:aws:backup:us-east-1:123456789012:backup-plan:1234abcd-12ab-34cd-56ef-1234567890ab`.
+    BackupPlanArn, "backup", "backup-plan:";
 }
 
 names! {
@@ -168,6 +202,10 @@ names! {
     RoleName;
     /// An ECS cluster's name.
     EcsClusterName;
+    /// A family of ECS task definitions.
+    TaskFamily;
+    /// An ECS service's name.
+    EcsServiceName;
     /// An ECR repository's name.
     RepositoryName;
     /// A log group's name.
@@ -186,6 +224,36 @@ names! {
     KmsAliasName;
     /// A DB parameter group's name.
     DbParameterGroupName;
+    /// A secret's name.
+    SecretName;
+    /// A parameter's name, with its path.
+    ParameterName;
+    /// The id of a Cloud Map namespace, `ns-e4anhexample0004`.
+    NamespaceId;
+    /// The id of a Cloud Map service, `srv-e4anhexample0004`.
+    DiscoveryServiceId;
+    /// A load balancer's name.
+    LoadBalancerName;
+    /// A target group's name.
+    TargetGroupName;
+    /// A `DynamoDB` table's name.
+    DynamoDbTableName;
+    /// A metric alarm's name.
+    AlarmName;
+    /// An S3 bucket's name.
+    BucketName;
+    /// The ARN of an S3 bucket, which has neither region nor account: `arn:aws:s3:::app`.
+    BucketArn;
+    /// An S3 object's key.
+    ObjectKey;
+    /// A Lambda function's name.
+    FunctionName;
+    /// A backup vault's name.
+    BackupVaultName;
+    /// A backup plan's id, which AWS makes.
+    BackupPlanId;
+    /// A backup job's id, which AWS makes.
+    BackupJobId;
 }
 
 fn check(id: &str, prefix: &str, field: &str, errors: &mut Vec<ParamError>) {

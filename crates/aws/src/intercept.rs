@@ -33,7 +33,9 @@ use crate::context::ATTEMPT_TIMEOUT;
 /// Whether a call of this name can change anything. `Describe`, `Get`, `List` and the like cannot.
 #[must_use]
 pub fn is_write(operation: &str) -> bool {
-    !["Describe", "Get", "List", "Search", "BatchGet", "Lookup"].iter().any(|verb| operation.starts_with(verb))
+    !["Describe", "Get", "List", "Head", "Search", "BatchGet", "Lookup", "Query", "Scan"]
+        .iter()
+        .any(|verb| operation.starts_with(verb))
 }
 
 /// Of every client, bound to a step or not: a write is attempted once, whatever the client's own
@@ -206,6 +208,7 @@ impl Intercept for Bound {
 fn prefix(service: &str) -> String {
     match service.to_ascii_lowercase().as_str() {
         "cloudwatch logs" => "logs".to_owned(),
+        "elastic load balancing v2" => "elasticloadbalancing".to_owned(),
         "resource groups tagging api" => "tag".to_owned(),
         "secrets manager" => "secretsmanager".to_owned(),
         service => service.to_owned(),
@@ -225,6 +228,10 @@ pub(crate) fn request_id(reply: &HttpResponse) -> Option<String> {
 fn error_code(reply: &HttpResponse) -> Option<String> {
     if let Some(kind) = reply.headers().get("x-amzn-errortype") {
         return Some(kind.split(':').next().unwrap_or(kind).to_owned());
+    }
+    // CloudWatch speaks CBOR, and writes what it once wrote in XML into a header: the code, and whose fault it is.
+    if let Some((code, _)) = reply.headers().get("x-amzn-query-error").and_then(|error| error.split_once(';')) {
+        return Some(code.to_owned());
     }
     element(reply, "Code").or_else(|| {
         let body: serde_json::Value = serde_json::from_slice(reply.body().bytes()?).ok()?;

@@ -10,6 +10,7 @@
 //! - [`provider`]: the account guard, and the sweep for what is left of a run; `sweep`, outside EC2.
 //! - [`ec2`] and the other services: the operations of one service in a folder, one file each.
 //! - `asked`: settings that were read back, compared in what was asked for.
+//! - `zip`: archives of text files, the same bytes for the same files.
 //! - `named`: what operations do alike on things that are addressed by name, which are most outside EC2.
 //!
 //! An operation decides nothing about retries, waits for quiet periods or recovery: it does one
@@ -17,28 +18,39 @@
 //! and no environment is read behind its back.
 
 mod asked;
+pub mod backup;
 pub mod calls;
 mod cidr;
+pub mod cloudwatch;
 pub mod context;
 pub mod document;
+pub mod dynamodb;
 pub mod ec2;
 pub mod ecr;
 pub mod ecs;
+pub mod elbv2;
 pub mod errors;
 pub mod http;
 pub mod iam;
 pub mod ids;
 pub mod intercept;
 pub mod kms;
+pub mod lambda;
 pub mod logs;
 mod named;
 pub mod provider;
 pub mod rds;
+pub mod s3;
 pub mod secret;
+pub mod secretsmanager;
+pub mod servicediscovery;
+pub mod sns;
+pub mod ssm;
 mod sweep;
 pub mod tags;
 #[cfg(test)]
 mod testing;
+mod zip;
 
 use switchback_engine::Registry;
 use switchback_engine::registry::DuplicateKind;
@@ -51,6 +63,7 @@ pub use provider::AwsProvider;
 /// # Errors
 /// When a kind is registered already.
 pub fn register(registry: &mut Registry) -> Result<(), DuplicateKind> {
+    registry.register(cloudwatch::metric_alarm::MetricAlarm)?;
     registry.register(ec2::vpc::Vpc)?;
     registry.register(ec2::subnet::Subnet)?;
     registry.register(ec2::internet_gateway::InternetGateway)?;
@@ -72,11 +85,35 @@ pub fn register(registry: &mut Registry) -> Result<(), DuplicateKind> {
     registry.register(ecr::lifecycle_policy::LifecyclePolicy)?;
     registry.register(ecr::repository::Repository)?;
     registry.register(ecs::cluster::Cluster)?;
+    registry.register(ecs::run_task::RunTask)?;
+    registry.register(ecs::service::Service)?;
+    registry.register(ecs::service_update::ServiceUpdate)?;
+    registry.register(ecs::task_definition::TaskDefinition)?;
+    registry.register(dynamodb::table::Table)?;
+    registry.register(elbv2::target_group::TargetGroup)?;
+    registry.register(elbv2::load_balancer::LoadBalancer)?;
+    registry.register(elbv2::listener::Listener)?;
+    registry.register(elbv2::listener_rule::ListenerRule)?;
     registry.register(logs::log_group::LogGroup)?;
     registry.register(rds::db_cluster::DbCluster)?;
     registry.register(rds::db_cluster_parameter_group::DbClusterParameterGroup)?;
     registry.register(rds::db_instance::DbInstance)?;
     registry.register(rds::db_subnet_group::DbSubnetGroup)?;
+    registry.register(secretsmanager::secret::Secret)?;
+    registry.register(secretsmanager::secret_value::SecretValue)?;
+    registry.register(servicediscovery::private_dns_namespace::PrivateDnsNamespace)?;
+    registry.register(servicediscovery::service::Service)?;
+    registry.register(ssm::parameter::Parameter)?;
+    registry.register(sns::subscription::Subscription)?;
+    registry.register(sns::topic::Topic)?;
+    registry.register(sns::topic_policy::TopicPolicy)?;
+    registry.register(s3::bucket::Bucket)?;
+    registry.register(s3::object::Object)?;
+    registry.register(lambda::function::Function)?;
+    registry.register(lambda::permission::Permission)?;
+    registry.register(backup::vault::Vault)?;
+    registry.register(backup::plan::Plan)?;
+    registry.register(backup::job::Job)?;
     Ok(())
 }
 
@@ -87,6 +124,11 @@ mod tests {
     /// Journals name operations by kind and version. A line here is never changed: a renamed kind
     /// cannot be found after a crash, and a stored type that changes takes a new version.
     const COMMITTED: &[(&str, u32)] = &[
+        ("aws.dynamodb.table", 1),
+        ("aws.cloudwatch.metric_alarm", 1),
+        ("aws.backup.job", 1),
+        ("aws.backup.plan", 1),
+        ("aws.backup.vault", 1),
         ("aws.ec2.elastic_ip", 1),
         ("aws.ec2.internet_gateway", 1),
         ("aws.ec2.internet_gateway_attachment", 1),
@@ -102,17 +144,37 @@ mod tests {
         ("aws.ecr.lifecycle_policy", 1),
         ("aws.ecr.repository", 1),
         ("aws.ecs.cluster", 1),
+        ("aws.ecs.run_task", 1),
+        ("aws.ecs.service", 1),
+        ("aws.ecs.service_update", 1),
+        ("aws.ecs.task_definition", 1),
+        ("aws.elbv2.listener", 1),
+        ("aws.elbv2.listener_rule", 1),
+        ("aws.elbv2.load_balancer", 1),
+        ("aws.elbv2.target_group", 1),
         ("aws.iam.policy", 1),
         ("aws.iam.role", 1),
         ("aws.iam.role_inline_policy", 1),
         ("aws.iam.role_policy_attachment", 1),
         ("aws.kms.alias", 1),
         ("aws.kms.key", 1),
+        ("aws.lambda.function", 1),
+        ("aws.lambda.permission", 1),
         ("aws.logs.log_group", 1),
         ("aws.rds.db_cluster", 1),
         ("aws.rds.db_cluster_parameter_group", 1),
         ("aws.rds.db_instance", 1),
         ("aws.rds.db_subnet_group", 1),
+        ("aws.secretsmanager.secret", 1),
+        ("aws.secretsmanager.secret_value", 1),
+        ("aws.servicediscovery.private_dns_namespace", 1),
+        ("aws.servicediscovery.service", 1),
+        ("aws.ssm.parameter", 1),
+        ("aws.sns.subscription", 1),
+        ("aws.sns.topic", 1),
+        ("aws.sns.topic_policy", 1),
+        ("aws.s3.bucket", 1),
+        ("aws.s3.object", 1),
     ];
 
     #[test]

@@ -78,7 +78,7 @@ fn security_groups(memberships: &[VpcSecurityGroupMembership]) -> BTreeSet<&str>
 }
 
 /// The error without the secret, should AWS have repeated it.
-fn without_secret(mut error: OpError, secret: Option<&SecretString>) -> OpError {
+pub(crate) fn without_secret(mut error: OpError, secret: Option<&SecretString>) -> OpError {
     if let Some(value) = secret.map(ExposeSecret::expose_secret).filter(|v| !v.is_empty()) {
         error.message = error.message.replace(value, "(secret)");
     }

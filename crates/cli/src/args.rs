@@ -72,6 +72,8 @@ pub(crate) enum Command {
     Log(Log),
     /// Say that what an in-doubt step made is ours
     Adopt(Rescue),
+    /// Agree to what a step asks, as one of those who may
+    Approve(Rescue),
     /// Say that what is there is not ours, or is accepted as it is
     Disown(Rescue),
     /// Say that a step is done: made, or undone by hand

@@ -84,7 +84,7 @@ pub(crate) fn name() -> String {
 }
 
 /// The user that this process runs as: by the password file, since a variable can say anything.
-fn user() -> String {
+pub(crate) fn user() -> String {
     let uid = rustix::process::getuid().as_raw().to_string();
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let name = passwd.lines().find_map(|line| {

@@ -22,10 +22,24 @@ const OF_THE_RUN: &[&str] = &["ec2:DescribeTags", "sts:GetCallerIdentity", "tag:
 const TAG: &str = "ec2:CreateTags";
 
 /// Actions that IAM takes for anything or not at all: what they make cannot be named.
-const OF_NOTHING_NAMED: &[&str] = &["ecs:CreateCluster"];
+const OF_NOTHING_NAMED: &[&str] = &["ecs:CreateCluster", "ecs:DeregisterTaskDefinition"];
 
 /// What is called and is not AWS: no policy of IAM knows it.
 const NOT_AWS: &[&str] = &["command", "file", "http", "nats", "postgresql", "registry", "tcp"];
+
+/// Calls whose actions in IAM have other names: all of S3.
+const CALLED_OTHERWISE: &[(&str, &[&str])] = &[
+    ("s3:DeleteObject", &["s3:DeleteObject", "s3:DeleteObjectVersion"]),
+    ("s3:GetBucketEncryption", &["s3:GetEncryptionConfiguration"]),
+    ("s3:GetBucketLifecycleConfiguration", &["s3:GetLifecycleConfiguration"]),
+    ("s3:GetPublicAccessBlock", &["s3:GetBucketPublicAccessBlock"]),
+    // Without the permission to list, what is not there looks as if it were forbidden.
+    ("s3:HeadObject", &["s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket"]),
+    ("s3:ListObjectVersions", &["s3:ListBucketVersions"]),
+    ("s3:PutBucketEncryption", &["s3:PutEncryptionConfiguration"]),
+    ("s3:PutBucketLifecycleConfiguration", &["s3:PutLifecycleConfiguration"]),
+    ("s3:PutPublicAccessBlock", &["s3:PutBucketPublicAccessBlock"]),
+];
 
 /// The size that a managed policy may have, in characters without white space.
 pub(crate) const LARGEST: usize = 6144;
@@ -41,8 +55,12 @@ pub(crate) fn to_undo(facts: &Facts) -> BTreeSet<String> {
 }
 
 fn texts<const N: usize>(lists: [&Vec<Cow<'static, str>>; N]) -> BTreeSet<String> {
-    let of_aws = |action: &&Cow<'static, str>| !NOT_AWS.iter().any(|s| action.split(':').next() == Some(s));
-    lists.into_iter().flatten().filter(of_aws).map(|action| action.clone().into_owned()).collect()
+    let of_aws = |call: &&Cow<'static, str>| !NOT_AWS.iter().any(|s| call.split(':').next() == Some(s));
+    let actions = |call: &Cow<'static, str>| match CALLED_OTHERWISE.iter().find(|(of, _)| *of == call.as_ref()) {
+        Some((_, actions)) => actions.iter().map(|action| (*action).to_owned()).collect(),
+        None => vec![call.clone().into_owned()],
+    };
+    lists.into_iter().flatten().filter(of_aws).flat_map(actions).collect()
 }
 
 /// The policy for the steps of a plan that act on one of its targets.
@@ -191,6 +209,19 @@ mod tests {
         assert_eq!(tag["Condition"], json!({"Null": {"ec2:CreateAction": "false"}}));
         let reads = statement(&policy, "Read")["Action"].as_array().unwrap();
         assert!(reads.contains(&json!("sts:GetCallerIdentity")) && reads.contains(&json!("ec2:DescribeVpcs")));
+    }
+
+    #[test]
+    fn calls_of_s3_have_other_names_in_iam() {
+        let policy = policy_of(
+            "      - id: text\n        op: aws.s3.object\n        with: { bucket: app, key: k, content: x }\n",
+        );
+        assert_eq!(
+            statement(&policy, "Named1")["Action"],
+            json!(["s3:DeleteObject", "s3:DeleteObjectVersion", "s3:PutObject"])
+        );
+        let reads = statement(&policy, "Read")["Action"].as_array().unwrap();
+        assert!(reads.contains(&json!("s3:ListBucket")) && !reads.contains(&json!("s3:HeadObject")));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use switchback_engine::secrets::Secrets;
 use switchback_model::RunId;
 use switchback_model::plan::{AwsTarget, Plan, Target};
 use switchback_model::record::Endpoint;
+use switchback_probe::web::{HttpAsk, TcpAsk, Web};
 use switchback_report::text;
 
 use crate::app::App;
@@ -69,7 +70,9 @@ pub(crate) async fn environment(
         clock: Arc::new(SystemClock),
         contexts: Contexts::new()
             .with::<Answers<FileAsk>>(Arc::new(Files::inside(&app.state)))
-            .with::<Answers<RegistryAsk>>(Arc::new(Registries::new(engine(app)))),
+            .with::<Answers<RegistryAsk>>(Arc::new(Registries::new(engine(app))))
+            .with::<Answers<HttpAsk>>(Arc::new(Web))
+            .with::<Answers<TcpAsk>>(Arc::new(Web)),
         secrets: Secrets::none(),
         providers: Vec::new(),
         tag_prefix: TAG_PREFIX.to_owned(),

@@ -243,22 +243,28 @@ impl Cx {
             if let Some(value) = poll().await? {
                 return Ok(value);
             }
-            self.progress(waiting_for);
-            let now = Instant::now();
-            if now >= self.deadline {
-                return Err(OpError::new(
-                    ErrorClass::Permanent,
-                    format!("the deadline was reached while {waiting_for}"),
-                )
-                .with_hint("give the step a longer `timeout:`"));
-            }
-            tokio::select! {
-                () = tokio::time::sleep(pause.min(self.deadline - now)) => {}
-                () = self.shared.control.stopped() => return Err(interrupted(waiting_for)),
-            }
+            self.pause(waiting_for, pause).await?;
             // What takes an hour is not asked about every few seconds.
             let long = (begin.elapsed() / 16).min(LONGEST_PAUSE);
             pause = (pause * 2).min(long.max(first * 16));
+        }
+    }
+
+    /// Lets so much time pass, or what is left of the step's, and says `waiting_for` meanwhile.
+    ///
+    /// # Errors
+    /// Class `Permanent` when the deadline was reached before; class `Unavailable` when the run is to come to
+    /// rest (the wait goes on after a resume).
+    pub async fn pause(&self, waiting_for: &str, time: Duration) -> OpResult<()> {
+        self.progress(waiting_for);
+        let now = Instant::now();
+        if now >= self.deadline {
+            let message = format!("the deadline was reached while {waiting_for}");
+            return Err(OpError::permanent(message).with_hint("give the step a longer `timeout:`"));
+        }
+        tokio::select! {
+            () = tokio::time::sleep(time.min(self.deadline - now)) => Ok(()),
+            () = self.shared.control.stopped() => Err(interrupted(waiting_for)),
         }
     }
 }

@@ -114,6 +114,12 @@ pub trait Operation: Send + Sync + 'static {
         before: &Self::Before,
     ) -> impl Future<Output = OpResult<Found<Self::Output>>> + Send;
 
+    /// What a person's word makes of an in-doubt create (`switchback approve`): the output, or why `by` is not one who
+    /// may say so. None: it is not for a person to say.
+    fn approved(&self, _params: &Self::Params, _by: &str, _reason: &str) -> Option<Result<Self::Output, String>> {
+        None
+    }
+
     /// Undoes it, and waits until it is gone or restored. Called with the newest output (in doubt
     /// the executor has called `find` first). Must also work when it has been done already.
     /// Deletes by id, compares before it restores, and reads ownership tags again right before
@@ -271,6 +277,8 @@ pub trait BoundOperation: Send + Sync {
     fn settle<'a>(&'a self, cx: &'a Cx, before: &'a Json, output: &'a Json) -> BoxFuture<'a, OpResult<Json>>;
     /// [`Operation::find`].
     fn find<'a>(&'a self, cx: &'a Cx, before: &'a Json) -> BoxFuture<'a, OpResult<Found<Json>>>;
+    /// [`Operation::approved`].
+    fn approved(&self, by: &str, reason: &str) -> Option<Result<Json, String>>;
     /// [`Operation::rollback`].
     fn rollback<'a>(&'a self, cx: &'a Cx, before: &'a Json, output: &'a Json) -> BoxFuture<'a, OpResult<Undo>>;
     /// [`Operation::verify`].
@@ -381,6 +389,11 @@ impl<O: Operation> BoundOperation for Bound<O> {
                 Found::Ours { output, proof } => Found::Ours { output: store(O::KIND, "output", &output)?, proof },
             })
         })
+    }
+
+    fn approved(&self, by: &str, reason: &str) -> Option<Result<Json, String>> {
+        let approved = self.op.approved(&self.params, by, reason)?;
+        Some(approved.and_then(|output| store(O::KIND, "output", &output).map_err(|e| e.message)))
     }
 
     fn rollback<'a>(&'a self, cx: &'a Cx, before: &'a Json, output: &'a Json) -> BoxFuture<'a, OpResult<Undo>> {

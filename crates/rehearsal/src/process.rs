@@ -479,6 +479,9 @@ impl Tap for Watch {
     }
 }
 
+/// Why a person of the rehearsal does what it does.
+const WHY: &str = "the rehearsal says so";
+
 /// A thread's own place to run processes in.
 pub(crate) struct Bench {
     pub(crate) world: Arc<dyn World>,
@@ -567,7 +570,17 @@ impl Bench {
                 if let Some(record) = disk.records().last() {
                     let _ = setup.history.replay(record);
                 }
-                let work = work(setup, command, &start.history);
+                let work = async {
+                    let mut end = work(setup, command, &start.history).await;
+                    // Whatever else goes on, somebody elsewhere says yes to what is asked.
+                    loop {
+                        let history = watch.lock().history.clone();
+                        match self.agreed(&disk, &history, &end).await {
+                            Some(next) => end = next,
+                            None => break end,
+                        }
+                    }
+                };
                 tokio::select! {
                     biased;
                     () = watch.stop.notified() => End::Died,
@@ -600,6 +613,27 @@ impl Bench {
         }
     }
 
+    /// A person elsewhere agrees to what a step asks, and lets the run go on. None: it has not stopped to ask.
+    async fn agreed(&self, disk: &Disk, history: &History, end: &End) -> Option<End> {
+        let End::Outcome(Outcome::Paused { step: Some(step), .. }) = end else { return None };
+        let verb = asked(&self.rehearsed.registry, history, step)?;
+        // The first record of the process is on the disk, and not in what it was given.
+        let begun = |command: &str| {
+            let setup = self.setup(disk, command, history.clone(), false)?;
+            Ok::<_, String>(Setup { history: replay(self.rehearsed.plan.clone(), &disk.records())?, ..setup })
+        };
+        let agreed = async {
+            match executor::rescue(begun("approve")?, step, verb, WHY).await.map_err(|e| whole(&e))? {
+                Rescued::Refused(error) => Err(format!("`{step}` asks, and nobody may answer: {error}")),
+                Rescued::Done { .. } => begun("resume"),
+            }
+        };
+        Some(match agreed.await {
+            Ok(setup) => work(setup, Command::Resume, history).await,
+            Err(error) => End::Broken(error),
+        })
+    }
+
     /// A person mends what can be mended, and answers what only a person can, by the truth.
     pub(crate) async fn person(&self, state: &State) -> Result<State, String> {
         self.world.load(&state.saved).await;
@@ -627,7 +661,7 @@ impl Bench {
             for verb in verbs {
                 let disk = Disk::with(self.rehearsed.run, &state.records);
                 let setup = self.setup(&disk, "rescue", (*state.history).clone(), false)?;
-                let rescued = executor::rescue(setup, &step, verb.clone(), "the rehearsal says so").await;
+                let rescued = executor::rescue(setup, &step, verb.clone(), WHY).await;
                 match rescued {
                     Ok(Rescued::Done { .. }) => done = true,
                     Ok(Rescued::Refused(error)) => said.push(format!("{verb:?}: {error}")),
@@ -709,6 +743,17 @@ async fn work(setup: Setup, command: Command, history: &History) -> End {
     }
 }
 
+/// The word that makes a step that was begun, of one who may give it. None: the step waits for nobody's.
+fn asked(registry: &Registry, history: &History, step: &StepId) -> Option<Rescue> {
+    let i = history.index_of(step)?;
+    let params = history.params(i, false).ok()?;
+    let by = params.pointer("/approvers/0").and_then(|name| name.as_str()).unwrap_or("rehearsal").to_owned();
+    let begun = matches!(history.status(i).state, StepState::CreateStarted | StepState::CreateFailed);
+    let bound = registry.get(&history.plan().steps.get(i)?.op)?.bind(&params).ok()?;
+    bound.approved(&by, WHY).filter(|_| begun)?.ok()?;
+    Some(Rescue::Approve { by })
+}
+
 /// Applies a plan in a world that nobody watches: what others made before.
 ///
 /// # Errors
@@ -721,28 +766,32 @@ pub async fn populate(
     run: RunId,
 ) -> Result<(), String> {
     let disk = Disk::begin(run, &plan.runbook, "", secrets.0)?;
-    let mut history = replay(plan, &disk.records())?;
-    let journal = disk.open("apply").map_err(|e| e.to_string())?;
-    if let Some(record) = disk.records().last() {
-        history.replay(record).map_err(|e| e.to_string())?;
-    }
-    let setup = Setup {
-        journal: Box::new(journal),
-        history,
-        env: Environment {
-            registry,
-            clock: Arc::new(FixedClock),
-            contexts: world.contexts(),
-            secrets: secrets.1,
-            providers: world.providers(true),
-            tag_prefix: "switchback".into(),
-        },
-        options: Options { max_parallel: Some(1), ..Options::default() },
-        observer: Arc::new(Nobody),
-        gate: Arc::new(AlwaysGo),
-        control: Control::new(),
+    let begun = |command: &str| {
+        let journal = disk.open(command).map_err(|e| e.to_string())?;
+        Ok::<_, String>(Setup {
+            journal: Box::new(journal),
+            history: replay(plan.clone(), &disk.records())?,
+            env: Environment {
+                registry: registry.clone(),
+                clock: Arc::new(FixedClock),
+                contexts: world.contexts(),
+                secrets: secrets.1.clone(),
+                providers: world.providers(true),
+                tag_prefix: "switchback".into(),
+            },
+            options: Options { max_parallel: Some(1), ..Options::default() },
+            observer: Arc::new(Nobody),
+            gate: Arc::new(AlwaysGo),
+            control: Control::new(),
+        })
     };
-    match executor::apply(setup).await {
+    let mut ended = executor::apply(begun("apply")?).await;
+    while let Ok(Outcome::Paused { step: Some(step), .. }) = &ended {
+        let Some(verb) = asked(&registry, &replay(plan.clone(), &disk.records())?, step) else { break };
+        executor::rescue(begun("approve")?, step, verb, WHY).await.map_err(|e| e.to_string())?;
+        ended = executor::resume(begun("resume")?).await;
+    }
+    match ended {
         Ok(Outcome::Completed) => {
             tokio::time::sleep(DUST).await;
             Ok(())

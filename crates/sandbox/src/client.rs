@@ -12,6 +12,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 
+use crate::cbor;
 use crate::endpoint::{Cut, Endpoint, Request};
 
 /// An in-process client.
@@ -34,11 +35,12 @@ impl HttpConnector for Client {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let endpoint = Arc::clone(&self.0);
         HttpConnectorFuture::new(async move {
-            let request = read(request)?;
+            let (request, is_cbor) = cbor::read(read(request)?);
             let response = endpoint.call(request).await.map_err(|cut| match cut {
                 Cut::Refused => ConnectorError::io(cut.into()).never_connected(),
                 Cut::NoReply => ConnectorError::io(cut.into()),
             })?;
+            let response = if is_cbor { cbor::write(response) } else { response };
             HttpResponse::try_from(response.map(SdkBody::from)).map_err(|error| ConnectorError::user(error.into()))
         })
     }

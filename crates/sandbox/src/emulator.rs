@@ -14,14 +14,23 @@
 //! The crates know one account a process. An emulator that plays another one swaps the two in all that goes in and
 //! comes out, so that rules and callers see the account of the place, and an ARN of the other account stays one.
 
+mod backup;
+mod cloudwatch;
+mod dynamodb;
 mod ec2;
 mod ecr;
 mod ecs;
+mod elb;
 mod iam;
 mod kms;
+mod lambda;
 mod logs;
 mod rds;
+mod s3;
 mod secrets;
+mod servicediscovery;
+mod sns;
+mod ssm;
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -30,27 +39,40 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Method};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use winterbaume_backup::{BackupService, BackupStateView};
+use winterbaume_cloudwatch::{CloudWatchService, CloudwatchStateView};
 use winterbaume_cloudwatchlogs::{CloudWatchLogsService, LogsStateView};
 use winterbaume_core::{MockRequest, MockResponse, MockService, StatefulService, default_account_id};
+use winterbaume_dynamodb::{DynamoDbService, DynamodbStateView};
 use winterbaume_ec2::views::CountersView;
 use winterbaume_ec2::{Ec2Service, Ec2StateView};
 use winterbaume_ecr::{EcrService, EcrStateView};
 use winterbaume_ecs::{EcsService, EcsStateView};
+use winterbaume_elasticloadbalancingv2::{ElasticLoadBalancingV2Service, Elbv2StateView};
 use winterbaume_iam::{IamService, IamStateView};
 use winterbaume_kms::{KmsService, KmsStateView};
+use winterbaume_lambda::{LambdaService, LambdaStateView};
 use winterbaume_rds::{RdsService, RdsStateView};
+use winterbaume_s3::{S3Service, S3StateView};
 use winterbaume_secretsmanager::{SecretsManagerService, SecretsmanagerStateView};
+use winterbaume_servicediscovery::{ServiceDiscoveryService, ServiceDiscoveryStateView};
+use winterbaume_sns::{SnsService, SnsStateView};
+use winterbaume_ssm::{SsmService, SsmStateView};
 use winterbaume_sts::StsService;
 use winterbaume_sts::views::StsStateView;
 
+pub(crate) use self::dynamodb::{Expression, Item, key, part, read, size};
+pub(crate) use self::elb::Balancing;
+use crate::notes::Reply;
 use crate::picture::Picture;
 use crate::place::{GLOBAL, Place};
 use crate::query::Params;
 use crate::refusal::Refusal;
+use crate::rest::Rest;
 use crate::rules::is_write;
 use crate::service::{Protocol, Service};
 use crate::xml::text_of;
@@ -117,6 +139,7 @@ pub(crate) struct Emulator {
 /// An answer of the emulator.
 pub(crate) struct Raw {
     pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
@@ -215,10 +238,22 @@ services! {
     rds: RdsService, RdsStateView, Rds, |view, all| all.rds = Arc::new(rds::picture_of(view));
     ecs: EcsService, EcsStateView, Ecs, |view, all| all.ecs = Arc::new(ecs::picture_of(view));
     ecr: EcrService, EcrStateView, Ecr, |view, all| all.ecr = Arc::new(ecr::picture_of(view));
+    elb: ElasticLoadBalancingV2Service, Elbv2StateView, Elb, |view, all| all.elb = Arc::new(elb::picture_of(view));
+    dynamodb: DynamoDbService, DynamodbStateView, DynamoDb,
+        |view, all| all.dynamodb = Arc::new(dynamodb::picture_of(view));
     logs: CloudWatchLogsService, LogsStateView, Logs, |view, all| all.logs = Arc::new(logs::picture_of(view));
+    cloudwatch: CloudWatchService, CloudwatchStateView, CloudWatch,
+        |view, all| all.cloudwatch = Arc::new(cloudwatch::picture_of(view));
+    sns: SnsService, SnsStateView, Sns, |view, all| all.sns = Arc::new(sns::picture_of(view));
     kms: KmsService, KmsStateView, Kms, |view, all| all.kms = Arc::new(kms::picture_of(view));
     secrets: SecretsManagerService, SecretsmanagerStateView, SecretsManager,
         |view, all| all.secrets = Arc::new(secrets::picture_of(view));
+    discovery: ServiceDiscoveryService, ServiceDiscoveryStateView, ServiceDiscovery,
+        |view, all| all.discovery = Arc::new(servicediscovery::picture_of(view));
+    ssm: SsmService, SsmStateView, Ssm, |view, all| all.ssm = Arc::new(ssm::picture_of(view));
+    s3: S3Service, S3StateView, S3, |view, all| all.s3 = Arc::new(s3::picture_of(view));
+    lambda: LambdaService, LambdaStateView, Lambda, |view, all| all.lambda = Arc::new(lambda::picture_of(view));
+    backup: BackupService, BackupStateView, Backup, |view, all| all.backup = Arc::new(backup::picture_of(view));
 }
 
 impl Emulator {
@@ -331,7 +366,7 @@ impl Emulator {
     pub(crate) async fn forward(&self, service: Service, params: &Params) -> Raw {
         // The emulator takes a plus sign for itself, so spaces must not be one.
         let write = is_write(params.action());
-        self.send(service, write, HeaderMap::new(), params.encode().replace('+', "%20")).await
+        self.post(service, write, HeaderMap::new(), params.encode().replace('+', "%20")).await
     }
 
     /// Passes on a call in JSON.
@@ -340,10 +375,38 @@ impl Emulator {
         if let Ok(target) = HeaderValue::from_str(&format!("{}.{action}", service.target())) {
             headers.insert("x-amz-target", target);
         }
-        self.send(service, is_write(action), headers, body.to_string()).await
+        self.post(service, is_write(action), headers, body.to_string()).await
     }
 
-    async fn send(&self, service: Service, write: bool, headers: HeaderMap, body: String) -> Raw {
+    /// Passes on a call in REST. What an object holds is nobody's account.
+    pub(crate) async fn forward_rest(&self, service: Service, write: bool, rest: &Rest) -> Raw {
+        let Rest { method, path, headers, body } = rest;
+        let is_text = service != Service::S3 || path.contains('?');
+        let (path, body) =
+            (self.accounts.swap(path), if is_text { self.accounts.swap_bytes(body.clone()) } else { body.clone() });
+        self.send(service, write, method, &path, headers.clone(), body).await
+    }
+
+    /// Makes a call of its own in REST; gives back the reply.
+    pub(crate) async fn act_rest(&self, service: Service, rest: &Rest) -> Result<Raw, Refusal> {
+        let raw = self.forward_rest(service, true, rest).await;
+        if raw.status < 300 { Ok(raw) } else { Err(raw.refusal(service)) }
+    }
+
+    async fn post(&self, service: Service, write: bool, headers: HeaderMap, body: String) -> Raw {
+        let body = Bytes::from(self.accounts.swap(&body).into_owned());
+        self.send(service, write, &Method::POST, "/", headers, body).await
+    }
+
+    async fn send(
+        &self,
+        service: Service,
+        write: bool,
+        method: &Method,
+        path: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Raw {
         if write {
             self.note_write(service);
         }
@@ -351,19 +414,19 @@ impl Emulator {
             self.edit(|view: &mut Ec2StateView| view.counters = counters_from(self.first_id)).await;
         }
         let request = MockRequest {
-            method: "POST".to_owned(),
-            uri: format!("https://{}.{}.amazonaws.com/", service.name(), self.region),
+            method: method.to_string(),
+            uri: format!("https://{}.{}.amazonaws.com{path}", service.name(), self.region),
             headers,
-            body: Bytes::from(self.accounts.swap(&body).into_owned()),
+            body,
         };
         let Some(answer) = self.handle(service, request) else {
-            return Raw { status: 501, body: Bytes::new() };
+            return Raw { status: 501, headers: HeaderMap::new(), body: Bytes::new() };
         };
-        let MockResponse { status, body, .. } = answer.await;
+        let MockResponse { status, headers, body } = answer.await;
         if status < 300 && write {
             self.look(service).await;
         }
-        Raw { status, body: self.accounts.swap_bytes(body) }
+        Raw { status, headers, body: self.accounts.swap_bytes(body) }
     }
 
     /// Makes a call of its own to EC2; gives back the XML of the reply.
@@ -419,6 +482,11 @@ fn counters_from(first: u32) -> CountersView {
 }
 
 impl Raw {
+    /// The reply as it is, in REST.
+    pub(crate) fn into_reply(self) -> Reply {
+        Reply { status: self.status, headers: self.headers, body: self.body }
+    }
+
     /// The body of a reply in JSON; an empty object when there is none.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| Value::Object(serde_json::Map::new()))
@@ -426,10 +494,12 @@ impl Raw {
 
     /// The error in it. The emulator writes XML errors in several forms; all of them have these two elements.
     pub(crate) fn refusal(&self, service: Service) -> Refusal {
-        let (code, message) = if service.protocol() == Protocol::Json {
+        let (code, message) = if matches!(service.protocol(), Protocol::Json | Protocol::RestJson) {
+            let header = self.headers.get("x-amzn-errortype").and_then(|code| code.to_str().ok()).map(str::to_owned);
             let body = self.json();
             let text = |names: [&str; 2]| names.iter().find_map(|name| body[name].as_str()).map(str::to_owned);
-            let code = text(["__type", "code"]).map(|code| code.rsplit('#').next().unwrap_or_default().to_owned());
+            let code =
+                text(["__type", "code"]).or(header).map(|code| code.rsplit('#').next().unwrap_or_default().to_owned());
             (code, text(["message", "Message"]))
         } else {
             let body = String::from_utf8_lossy(&self.body);

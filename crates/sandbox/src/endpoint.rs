@@ -73,7 +73,8 @@ impl Scope {
         Some(Self {
             access_key: access_key.to_owned(),
             region: region.to_owned(),
-            service: service.to_owned(),
+            // CloudWatch is signed for under its first name.
+            service: if service == "monitoring" { "cloudwatch" } else { service }.to_owned(),
             session: session.map(str::to_owned),
         })
     }

@@ -70,7 +70,12 @@ impl Late {
     /// What it asks for.
     pub(crate) fn text(&self) -> String {
         let action = self.request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
-        format!("{} {}", action.unwrap_or_default(), String::from_utf8_lossy(self.request.body()))
+        let body = String::from_utf8_lossy(self.request.body());
+        match self.request.uri().path_and_query().map(|path| path.as_str()) {
+            // The other protocols have one path and one method.
+            Some(path) if path != "/" => format!("{} {path} {body}", self.request.method()),
+            _ => format!("{} {body}", action.unwrap_or_default()),
+        }
     }
 }
 

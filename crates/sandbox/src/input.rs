@@ -1,13 +1,14 @@
 //! A call as it came in, in whichever protocol: its action, and what was given with it.
 //!
-//! Rules that belong to a query service read [`Params`], those of a JSON service read a [`Body`]; the fault layer and
-//! the log of calls read neither, only what is common to both.
+//! Rules that belong to a query service read [`Params`], those of a JSON or REST service read a [`Body`]; the fault layer
+//! and the log of calls read neither, only what is common to both.
 
 use serde_json::{Map, Value};
 
 use crate::endpoint::Request;
 use crate::query::{Params, Tags};
 use crate::refusal::Refusal;
+use crate::rest::{self, Rest};
 use crate::service::{Protocol, Service};
 
 /// One call.
@@ -16,6 +17,7 @@ pub(crate) struct Input {
     /// Such as `CreateVpc`; empty when the call does not say.
     pub(crate) action: String,
     form: Form,
+    rest: Option<Rest>,
 }
 
 #[derive(Debug, Clone)]
@@ -30,6 +32,11 @@ impl Input {
     /// Reads a request to this service. Where the service is not known, in JSON when it has a target, and otherwise in
     /// the query protocol.
     pub(crate) fn read(request: &Request, service: Option<Service>) -> Self {
+        if let Some(service) = service.filter(|service| service.protocol().is_rest()) {
+            let rest::Call { action, params, rest } = rest::read(service, request);
+            let form = params.map_or(Form::Broken, |params| Form::Json(Body(params)));
+            return Self { action: action.to_owned(), form, rest: Some(rest) };
+        }
         let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
         let is_json = service.map_or(target.is_some(), |service| service.protocol() == Protocol::Json);
         if is_json {
@@ -39,10 +46,10 @@ impl Input {
                 Ok(Value::Object(map)) => Form::Json(Body(map)),
                 _ => Form::Broken,
             };
-            return Self { action: action.to_owned(), form };
+            return Self { action: action.to_owned(), form, rest: None };
         }
         let params = Params::parse(request.uri().query(), request.body());
-        Self { action: params.action().to_owned(), form: Form::Query(params) }
+        Self { action: params.action().to_owned(), form: Form::Query(params), rest: None }
     }
 
     /// The parameters of a call in the query protocol.
@@ -53,7 +60,13 @@ impl Input {
         }
     }
 
-    /// The body of a call in JSON.
+    /// A call in REST as it came: what is passed on, and the body where it is no JSON.
+    pub(crate) fn rest(&self) -> Result<&Rest, Refusal> {
+        self.rest.as_ref().ok_or_else(Refusal::unreadable)
+    }
+
+    /// The body of a call in JSON; of a call in REST also what its path and its query say, by the names of the
+    /// parameters.
     pub(crate) fn body(&self) -> Result<&Body, Refusal> {
         match &self.form {
             Form::Json(body) => Ok(body),
@@ -83,6 +96,15 @@ impl Input {
             }
             Form::Broken => String::new(),
         }
+    }
+
+    /// Whether a read must not lag behind.
+    pub(crate) fn is_consistent(&self) -> bool {
+        const FLAG: &str = "ConsistentRead";
+        let Form::Json(Body(body)) = &self.form else { return false };
+        let by_table = body.get("RequestItems").and_then(Value::as_object);
+        body.get(FLAG) == Some(&Value::Bool(true))
+            || by_table.is_some_and(|all| all.values().all(|asked| asked.get(FLAG) == Some(&Value::Bool(true))))
     }
 
     /// Whether any parameter, however deep, has this value.
@@ -118,7 +140,7 @@ fn collect<'a>(name: &'a str, held: &'a Value, all: &mut Vec<(&'a str, &'a str)>
 
 impl From<Params> for Input {
     fn from(params: Params) -> Self {
-        Self { action: params.action().to_owned(), form: Form::Query(params) }
+        Self { action: params.action().to_owned(), form: Form::Query(params), rest: None }
     }
 }
 

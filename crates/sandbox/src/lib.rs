@@ -19,6 +19,7 @@
 //! The binary that touches production does not link this crate: it talks to a sandbox as it talks to AWS.
 
 mod calls;
+mod cbor;
 mod client;
 mod clock;
 mod database;
@@ -26,6 +27,7 @@ mod emulator;
 mod endpoint;
 mod faults;
 mod input;
+mod items;
 mod meddle;
 mod models;
 mod notes;
@@ -37,6 +39,7 @@ mod query;
 mod refusal;
 pub mod rehearse;
 mod report;
+mod rest;
 mod rules;
 mod sandbox;
 mod server;

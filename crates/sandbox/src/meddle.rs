@@ -51,6 +51,8 @@ struct Row {
 enum Ask {
     Query(Params),
     Json(&'static str, Value),
+    /// Method, path and body.
+    Rest(Method, String, String),
 }
 
 /// The value of tags and descriptions that somebody else leaves behind.
@@ -225,6 +227,90 @@ const ROWS: &[Row] = &[
         },
     },
     Row {
+        kind: "ecs-task-definition",
+        service: Service::Ecs,
+        names: &[],
+        delete: |it| Ask::Json("DeregisterTaskDefinition", json!({"taskDefinition": it.id})),
+        // A revision is never changed.
+        change: tag_ecs,
+    },
+    Row {
+        kind: "ecs-service",
+        service: Service::Ecs,
+        names: &["service", "services", "serviceName"],
+        delete: |it| {
+            Ask::Json("DeleteService", json!({"cluster": text(it, "cluster"), "service": it.id, "force": true}))
+        },
+        change: |it, _| {
+            let mut network = it.attributes.get("service")?.get("networkConfiguration")?.clone();
+            let held = &mut network["awsvpcConfiguration"]["assignPublicIp"];
+            *held = json!(if *held == "ENABLED" { "DISABLED" } else { "ENABLED" });
+            let body = json!({"cluster": text(it, "cluster"), "service": it.id, "networkConfiguration": network});
+            Some(Ask::Json("UpdateService", body))
+        },
+    },
+    Row {
+        kind: "ecs-task",
+        service: Service::Ecs,
+        names: &[],
+        delete: |it| Ask::Json("StopTask", json!({"cluster": text(it, "cluster"), "task": it.id})),
+        change: tag_ecs,
+    },
+    Row {
+        kind: "load-balancer",
+        service: Service::Elb,
+        names: &["Name", "Names"],
+        delete: |it| Ask::Query(Params::call("DeleteLoadBalancer").with("LoadBalancerArn", &it.id)),
+        change: |it, _| {
+            let call = Params::call("ModifyLoadBalancerAttributes").with("LoadBalancerArn", &it.id);
+            let call = call.with("Attributes.member.1.Key", "load_balancing.cross_zone.enabled");
+            let is_on = it.attributes.get("attributes").and_then(|all| all.get("load_balancing.cross_zone.enabled"));
+            Some(Ask::Query(
+                call.with("Attributes.member.1.Value", if is_on == Some(&json!("true")) { "false" } else { "true" }),
+            ))
+        },
+    },
+    Row {
+        kind: "target-group",
+        service: Service::Elb,
+        names: &["Name", "Names"],
+        delete: |it| Ask::Query(Params::call("DeleteTargetGroup").with("TargetGroupArn", &it.id)),
+        change: |it, _| {
+            let checked = it.attributes.get("health_check").and_then(|all| all.get("HealthyThresholdCount"));
+            let other = if checked == Some(&json!("7")) { "8" } else { "7" };
+            let call = Params::call("ModifyTargetGroup").with("TargetGroupArn", &it.id);
+            Some(Ask::Query(call.with("HealthyThresholdCount", other)))
+        },
+    },
+    Row {
+        kind: "listener",
+        service: Service::Elb,
+        names: &[],
+        delete: |it| Ask::Query(Params::call("DeleteListener").with("ListenerArn", &it.id)),
+        change: |it, _| Some(answer_503("ModifyListener", "ListenerArn", "DefaultActions", it)),
+    },
+    Row {
+        kind: "listener-rule",
+        service: Service::Elb,
+        names: &[],
+        delete: |it| Ask::Query(Params::call("DeleteRule").with("RuleArn", &it.id)),
+        change: |it, _| Some(answer_503("ModifyRule", "RuleArn", "Actions", it)),
+    },
+    Row {
+        kind: "dynamodb-table",
+        service: Service::DynamoDb,
+        names: &["TableName"],
+        delete: |it| Ask::Json("DeleteTable", json!({"TableName": text(it, "name")})),
+        change: |it, _| {
+            let settings = it.attributes.get("settings").cloned().unwrap_or_default();
+            let units = settings["ProvisionedThroughput"]["ReadCapacityUnits"].as_i64().unwrap_or(0) + 1;
+            let other = json!({"ReadCapacityUnits": units, "WriteCapacityUnits": units});
+            let body =
+                json!({"TableName": text(it, "name"), "BillingMode": "PROVISIONED", "ProvisionedThroughput": other});
+            Some(Ask::Json("UpdateTable", body))
+        },
+    },
+    Row {
         kind: "log-group",
         service: Service::Logs,
         names: &["logGroupName", "logGroupNamePrefix", "logGroupIdentifier"],
@@ -232,6 +318,75 @@ const ROWS: &[Row] = &[
         change: |it, _| {
             let days = if number(it, "retention") == 3 { 5 } else { 3 };
             Some(Ask::Json("PutRetentionPolicy", json!({"logGroupName": text(it, "name"), "retentionInDays": days})))
+        },
+    },
+    Row {
+        kind: "secret",
+        service: Service::SecretsManager,
+        names: &["Name", "SecretId"],
+        delete: |it| Ask::Json("DeleteSecret", json!({"SecretId": it.id, "ForceDeleteWithoutRecovery": true})),
+        change: |it, _| Some(Ask::Json("PutSecretValue", json!({"SecretId": it.id, "SecretString": SOMEBODY}))),
+    },
+    Row {
+        kind: "parameter",
+        service: Service::Ssm,
+        names: &["Name", "Names", "ResourceId", "Values"],
+        delete: |it| Ask::Json("DeleteParameter", json!({"Name": text(it, "name")})),
+        change: |it, _| {
+            let body = json!({"Name": text(it, "name"), "Value": SOMEBODY, "Overwrite": true});
+            Some(Ask::Json("PutParameter", body))
+        },
+    },
+    Row {
+        kind: "namespace",
+        service: Service::ServiceDiscovery,
+        names: &["Id", "NamespaceId", "Values"],
+        delete: |it| Ask::Json("DeleteNamespace", json!({"Id": end_of(&it.id)})),
+        change: |it, _| {
+            let body = json!({"Id": end_of(&it.id), "Namespace": {"Description": SOMEBODY}});
+            Some(Ask::Json("UpdatePrivateDnsNamespace", body))
+        },
+    },
+    Row {
+        kind: "discovery-service",
+        service: Service::ServiceDiscovery,
+        names: &["Id", "ServiceId"],
+        delete: |it| Ask::Json("DeleteService", json!({"Id": end_of(&it.id)})),
+        change: |it, _| {
+            let body = json!({"Id": end_of(&it.id), "Service": {"Description": SOMEBODY}});
+            Some(Ask::Json("UpdateService", body))
+        },
+    },
+    Row {
+        kind: "sns-topic",
+        service: Service::Sns,
+        names: &["Name"],
+        delete: |it| Ask::Query(Params::call("DeleteTopic").with("TopicArn", &it.id)),
+        change: |it, _| {
+            let call = Params::call("SetTopicAttributes").with("TopicArn", &it.id);
+            Some(Ask::Query(call.with("AttributeName", "DisplayName").with("AttributeValue", SOMEBODY)))
+        },
+    },
+    Row {
+        kind: "sns-subscription",
+        service: Service::Sns,
+        names: &[],
+        delete: |it| Ask::Query(Params::call("Unsubscribe").with("SubscriptionArn", &it.id)),
+        change: |it, _| {
+            let call = Params::call("SetSubscriptionAttributes").with("SubscriptionArn", &it.id);
+            let call = call.with("AttributeName", "FilterPolicy");
+            Some(Ask::Query(call.with("AttributeValue", format!("{{\"{SOMEBODY}\":[\"x\"]}}"))))
+        },
+    },
+    Row {
+        kind: "metric-alarm",
+        service: Service::CloudWatch,
+        names: &["AlarmName", "AlarmNames"],
+        delete: |it| Ask::Json("DeleteAlarms", json!({"AlarmNames": [text(it, "name")]})),
+        change: |it, _| {
+            let on = it.attributes.get("actions_enabled") == Some(&json!(true));
+            let action = if on { "DisableAlarmActions" } else { "EnableAlarmActions" };
+            Some(Ask::Json(action, json!({"AlarmNames": [text(it, "name")]})))
         },
     },
     Row {
@@ -313,6 +468,53 @@ const ROWS: &[Row] = &[
         delete: |it| Ask::named("DeleteDBSnapshot", "DBSnapshotIdentifier", it),
         change: tag_database,
     },
+    Row {
+        kind: "s3-bucket",
+        service: Service::S3,
+        names: &["Bucket"],
+        delete: |it| Ask::rest(Method::DELETE, &["", text(it, "name")], ""),
+        change: |it, _| {
+            const OPEN: &str = "<PublicAccessBlockConfiguration><BlockPublicAcls>false</BlockPublicAcls>\
+                 <IgnorePublicAcls>false</IgnorePublicAcls><BlockPublicPolicy>false</BlockPublicPolicy>\
+                 <RestrictPublicBuckets>false</RestrictPublicBuckets></PublicAccessBlockConfiguration>";
+            let Ask::Rest(method, path, body) = Ask::rest(Method::PUT, &["", text(it, "name")], OPEN) else {
+                return None;
+            };
+            Some(Ask::Rest(method, format!("{path}?publicAccessBlock"), body))
+        },
+    },
+    Row {
+        kind: "s3-object",
+        service: Service::S3,
+        names: &["Key"],
+        delete: |it| Ask::rest(Method::DELETE, &of_object(it), ""),
+        change: |it, _| Some(Ask::rest(Method::PUT, &of_object(it), SOMEBODY)),
+    },
+    Row {
+        kind: "lambda-function",
+        service: Service::Lambda,
+        names: &["FunctionName"],
+        delete: |it| Ask::rest(Method::DELETE, &["", "2015-03-31", "functions", text(it, "name")], ""),
+        change: |it, _| {
+            let seconds = if number(it, "timeout") == 7 { 8 } else { 7 };
+            let path = ["", "2015-03-31", "functions", text(it, "name"), "configuration"];
+            Some(Ask::rest(Method::PUT, &path, &json!({"Timeout": seconds}).to_string()))
+        },
+    },
+    Row {
+        kind: "backup-vault",
+        service: Service::Backup,
+        names: &["BackupVaultName", "backupVaultName", "TargetBackupVaultName"],
+        delete: |it| Ask::rest(Method::DELETE, &["", "backup-vaults", text(it, "name")], ""),
+        change: tag_of_backup,
+    },
+    Row {
+        kind: "backup-plan",
+        service: Service::Backup,
+        names: &["BackupPlanId", "BackupPlanName"],
+        delete: |it| Ask::rest(Method::DELETE, &["", "backup", "plans", end_of(&it.id)], ""),
+        change: tag_of_backup,
+    },
     // What models hold: kind, service, and the fields of its calls that name it.
     modelled("file", Service::File, &["path"]),
     modelled("image", Service::Registry, &["image"]),
@@ -332,6 +534,12 @@ const fn modelled(kind: &'static str, service: Service, names: &'static [&'stati
 }
 
 impl Ask {
+    fn rest(method: Method, path: &[&str], body: &str) -> Self {
+        let part =
+            |part: &&str| form_urlencoded::byte_serialize(part.as_bytes()).collect::<String>().replace('+', "%20");
+        Self::Rest(method, path.iter().map(part).collect::<Vec<_>>().join("/"), body.to_owned())
+    }
+
     fn ec2(action: &str, parameter: &str, id: &str) -> Self {
         Self::Query(Params::call(action).with(parameter, id))
     }
@@ -351,9 +559,14 @@ impl Ask {
         let (target, body) = match self {
             Self::Query(params) => (None, params.encode()),
             Self::Json(action, body) => (Some(format!("{}.{action}", service.target())), body.to_string()),
+            Self::Rest(_, _, body) => (None, body.clone()),
         };
         let mut request = Request::new(Bytes::from(body));
         *request.method_mut() = Method::POST;
+        if let Self::Rest(method, path, _) = self {
+            *request.method_mut() = method.clone();
+            *request.uri_mut() = path.parse().ok()?;
+        }
         request.headers_mut().insert(AUTHORIZATION, HeaderValue::from_str(&signed).ok()?);
         if let Some(target) = target {
             let target = HeaderValue::from_str(&target).ok()?;
@@ -365,6 +578,11 @@ impl Ask {
 
 fn text<'a>(it: &'a Resource, attribute: &str) -> &'a str {
     it.attributes.get(attribute).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The id at the end of an ARN.
+fn end_of(arn: &str) -> &str {
+    arn.rsplit('/').next().unwrap_or_default()
 }
 
 fn number(it: &Resource, attribute: &str) -> i64 {
@@ -379,10 +597,33 @@ fn other_days(it: &Resource) -> &'static str {
     if number(it, "backup_days") == 9 { "8" } else { "9" }
 }
 
+/// A listener or a rule that turns everybody away.
+fn answer_503(action: &str, parameter: &str, list: &str, it: &Resource) -> Ask {
+    let call = Params::call(action).with(parameter, &it.id);
+    let call = call.with(format!("{list}.member.1.Type"), "fixed-response");
+    Ask::Query(call.with(format!("{list}.member.1.FixedResponseConfig.StatusCode"), "503"))
+}
+
 /// For what has no setting that can be changed by itself.
 fn tag(it: &Resource, _: &World) -> Option<Ask> {
     let call = Params::call("CreateTags").with("ResourceId.1", &it.id);
     Some(Ask::Query(call.with("Tag.1.Key", SOMEBODY).with("Tag.1.Value", "was here")))
+}
+
+fn tag_ecs(it: &Resource, _: &World) -> Option<Ask> {
+    let tags = json!([{"key": SOMEBODY, "value": "was here"}]);
+    Some(Ask::Json("TagResource", json!({"resourceArn": it.id, "tags": tags})))
+}
+
+fn tag_of_backup(it: &Resource, _: &World) -> Option<Ask> {
+    let tags = json!({"Tags": {SOMEBODY: "was here"}});
+    Some(Ask::rest(Method::POST, &["", "tags", &it.id], &tags.to_string()))
+}
+
+/// Bucket and key: the ARN of an object has both.
+fn of_object(it: &Resource) -> Vec<&str> {
+    let path = it.id.strip_prefix("arn:aws:s3:::").unwrap_or(&it.id);
+    std::iter::once("").chain(path.split('/')).collect()
 }
 
 fn tag_database(it: &Resource, _: &World) -> Option<Ask> {
@@ -394,8 +635,9 @@ fn tag_database(it: &Resource, _: &World) -> Option<Ask> {
 fn names(row: &Row, it: &Resource, service: Option<Service>, parameter: &str, value: &str) -> bool {
     let id = value.strip_suffix(":*").unwrap_or(value);
     let in_ec2 = || id.starts_with("arn:aws:ec2:") && id.rsplit('/').next() == Some(&it.id);
-    // A key is called by its id as well, which is the end of its ARN; anything else by its name.
-    let name = || if row.kind == "kms-key" { it.id.rsplit('/').next().unwrap_or_default() } else { text(it, "name") };
+    // Some are called by their id as well, which is the end of their ARN; anything else by its name.
+    let by_id = matches!(row.kind, "kms-key" | "namespace" | "discovery-service") || parameter == "BackupPlanId";
+    let name = || if by_id { end_of(&it.id) } else { text(it, "name") };
     id == it.id
         || (row.service == Service::Ec2 && in_ec2())
         || (service == Some(row.service) && row.names.contains(&parameter) && name() == value)

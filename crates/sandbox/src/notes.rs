@@ -11,8 +11,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::clock::Moment;
+use crate::items::Items;
 use crate::models::Models;
 use crate::picture::Picture;
+use crate::picture::backup::PointOf;
 use crate::picture::ec2::RuleKey;
 use crate::query::Tags;
 use crate::service::Service;
@@ -32,14 +34,22 @@ pub(crate) struct Notes {
     pub(crate) flags: BTreeSet<(String, Flag)>,
     /// Attributes of a resource that the emulator forgets, by names of the rules. They are in the report.
     pub(crate) facts: BTreeMap<String, BTreeMap<&'static str, Value>>,
+    /// The same of what passes by itself: it is not in the report.
+    pub(crate) passing: BTreeMap<String, BTreeMap<&'static str, Value>>,
     /// By service, action and token.
     pub(crate) replays: BTreeMap<(Service, String, String), Replay>,
     /// By which access key something was made that cannot be tagged.
     pub(crate) makers: BTreeMap<String, String>,
     /// A number of its own for each resource that needs one beside its name: another one of that name has another.
     pub(crate) numbers: BTreeMap<String, u32>,
+    /// The states that an alarm has been in, oldest first, each with when it began; one may still be to come.
+    pub(crate) states: BTreeMap<String, Vec<(Moment, &'static str)>>,
     /// The highest version number that a policy ever had.
     pub(crate) versions: BTreeMap<String, u32>,
+    /// The items of tables of DynamoDB, by ARN.
+    pub(crate) items: BTreeMap<String, Items>,
+    /// Backup jobs by id. They are remembered when what they made is gone; they are in no report.
+    pub(crate) jobs: BTreeMap<String, Job>,
     /// How many sessions were given out.
     pub(crate) sessions: u32,
     /// What is not AWS.
@@ -56,6 +66,15 @@ pub(crate) enum Flag {
     AddressUsageMetrics,
     /// Of a subnet.
     AssignIpv6OnCreation,
+}
+
+/// About one backup job.
+#[derive(Debug, Clone)]
+pub(crate) struct Job {
+    pub(crate) of: PointOf,
+    /// The ARN of the recovery point that it makes.
+    pub(crate) point: String,
+    pub(crate) aborted: bool,
 }
 
 /// About one security group rule.
@@ -83,6 +102,16 @@ pub(crate) enum Answer {
     Inner(String),
     /// The whole reply, as it is.
     Whole(bytes::Bytes),
+    /// The whole reply of a REST service, which says things in its status and its headers as well.
+    Rest(Reply),
+}
+
+/// A reply of a REST service.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) body: bytes::Bytes,
 }
 
 impl Answer {
@@ -114,10 +143,13 @@ impl Notes {
         self.gone.retain(|id, _| exists(id));
         self.stuck.retain(|id| exists(id));
         self.facts.retain(|id, _| exists(id));
+        self.passing.retain(|id, _| exists(id));
+        self.items.retain(|id, _| exists(id));
         self.flags.retain(|(id, _)| exists(id));
         self.versions.retain(|id, _| exists(id));
         self.numbers.retain(|id, _| exists(id));
         self.makers.retain(|id, _| exists(id));
+        self.states.retain(|id, _| exists(id));
     }
 
     /// A number that nothing else in this place has or had.
@@ -191,7 +223,9 @@ impl Notes {
         let moved =
             |all: &BTreeMap<String, Moment>| all.iter().map(|(id, at)| (id.clone(), at.moved(then, now))).collect();
         let (ready, gone, blocked) = (moved(&self.ready), moved(&self.gone), moved(&self.blocked));
-        Self { ready, gone, blocked, ..self.clone() }
+        let mut states = self.states.clone();
+        states.values_mut().flatten().for_each(|(at, _)| *at = at.moved(then, now));
+        Self { ready, gone, blocked, states, ..self.clone() }
     }
 
     /// Nothing, but ids go on counting.

@@ -4,14 +4,23 @@
 //! is not needed for a decision, a describe call or the report is left out. Each service has a section of its own; a
 //! write replaces the section that it touched and shares the others.
 
+pub(crate) mod backup;
+pub(crate) mod cloudwatch;
+pub(crate) mod dynamodb;
 pub(crate) mod ec2;
 pub(crate) mod ecr;
 pub(crate) mod ecs;
+pub(crate) mod elb;
 pub(crate) mod iam;
 pub(crate) mod kms;
+pub(crate) mod lambda;
 pub(crate) mod logs;
 pub(crate) mod rds;
+pub(crate) mod s3;
 pub(crate) mod secrets;
+pub(crate) mod servicediscovery;
+pub(crate) mod sns;
+pub(crate) mod ssm;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,27 +32,45 @@ use crate::query::Tags;
 /// Everything that exists in one place.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Picture {
+    pub(crate) dynamodb: Arc<dynamodb::DynamoDb>,
+    pub(crate) cloudwatch: Arc<cloudwatch::CloudWatch>,
     pub(crate) ec2: Arc<ec2::Ec2>,
     pub(crate) ecr: Arc<ecr::Ecr>,
     pub(crate) ecs: Arc<ecs::Ecs>,
+    pub(crate) elb: Arc<elb::Elb>,
     pub(crate) iam: Arc<iam::Iam>,
     pub(crate) kms: Arc<kms::Kms>,
     pub(crate) logs: Arc<logs::Logs>,
     pub(crate) rds: Arc<rds::Rds>,
     pub(crate) secrets: Arc<secrets::Secrets>,
+    pub(crate) discovery: Arc<servicediscovery::Discovery>,
+    pub(crate) ssm: Arc<ssm::Ssm>,
+    pub(crate) sns: Arc<sns::Sns>,
+    pub(crate) s3: Arc<s3::S3>,
+    pub(crate) lambda: Arc<lambda::Lambda>,
+    pub(crate) backup: Arc<backup::Backup>,
 }
 
 impl Picture {
     /// Everything outside of EC2, by ARN.
     pub(crate) fn things(&self) -> BTreeMap<&str, Thing<'_>> {
         let mut all = BTreeMap::new();
+        self.cloudwatch.things(&mut all);
         self.ecr.things(&mut all);
+        self.dynamodb.things(&mut all);
         self.ecs.things(&mut all);
+        self.elb.things(&mut all);
         self.iam.things(&mut all);
         self.kms.things(&mut all);
         self.logs.things(&mut all);
         self.rds.things(&mut all);
         self.secrets.things(&mut all);
+        self.discovery.things(&mut all);
+        self.ssm.things(&mut all);
+        self.sns.things(&mut all);
+        self.s3.things(&mut all);
+        self.lambda.things(&mut all);
+        self.backup.things(&mut all);
         all
     }
 }

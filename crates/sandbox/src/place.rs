@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(place(Service::Iam, "eu-west-1"), Some(Place::new("111122223333", GLOBAL)));
         assert_eq!(place(Service::Iam, "aws-global"), Some(Place::new("111122223333", GLOBAL)));
         for service in Service::ALL {
-            assert_eq!(place(service, "xx-bad-1"), None);
+            assert_eq!(place(*service, "xx-bad-1"), None);
         }
     }
 }

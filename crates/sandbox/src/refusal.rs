@@ -14,6 +14,7 @@ use crate::service::{Protocol, Service};
 use crate::xml::{Xml, text_of};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+const REQUEST_ID_OF_S3: HeaderName = HeaderName::from_static("x-amz-request-id");
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
 /// An error reply.
@@ -74,8 +75,12 @@ impl Refusal {
     pub(crate) fn throttled(service: Service) -> Self {
         match service {
             Service::Ec2 => Self::new("RequestLimitExceeded", "Request limit exceeded.").with_status(503),
-            Service::Sts | Service::Iam | Service::Rds => Self::new("Throttling", "Rate exceeded"),
+            Service::Sts | Service::Iam | Service::Rds | Service::Elb => Self::new("Throttling", "Rate exceeded"),
             Service::Tagging => Self::new("ThrottledException", "Rate exceeded"),
+            Service::Sns => Self::new("Throttled", "Rate exceeded").with_status(429),
+            Service::CloudWatch => Self::new("Throttling", "Rate exceeded"),
+            Service::S3 => Self::new("SlowDown", "Please reduce your request rate.").with_status(503),
+            Service::Lambda => Self::new("TooManyRequestsException", "Rate exceeded").with_status(429),
             _ => Self::new("ThrottlingException", "Rate exceeded"),
         }
     }
@@ -86,8 +91,11 @@ impl Refusal {
             Protocol::Ec2Query => {
                 Self::new("UnauthorizedOperation", "You are not authorized to perform this operation.").with_status(403)
             }
-            Protocol::Query => Self::new("AccessDenied", message).with_status(403),
+            Protocol::Query if service == Service::Sns => Self::new("AuthorizationError", message).with_status(403),
+            Protocol::Query | Protocol::RestXml => Self::new("AccessDenied", message).with_status(403),
+            Protocol::Json if service == Service::CloudWatch => Self::new("AccessDenied", message).with_status(403),
             Protocol::Json => Self::new("AccessDeniedException", message),
+            Protocol::RestJson => Self::new("AccessDeniedException", message).with_status(403),
         }
     }
 
@@ -97,6 +105,8 @@ impl Refusal {
             Protocol::Ec2Query => Self::new("RequestExpired", "Request has expired."),
             Protocol::Query => Self::new("ExpiredToken", message).with_status(403),
             Protocol::Json => Self::new("ExpiredTokenException", message),
+            Protocol::RestJson => Self::new("ExpiredTokenException", message).with_status(403),
+            Protocol::RestXml => Self::new("ExpiredToken", message),
         }
     }
 
@@ -107,13 +117,22 @@ impl Refusal {
             Protocol::Ec2Query => Self::new("AuthFailure", message).with_status(401),
             Protocol::Query => Self::new("SignatureDoesNotMatch", message).with_status(403),
             Protocol::Json => Self::new("InvalidSignatureException", message),
+            Protocol::RestJson => Self::new("InvalidSignatureException", message).with_status(403),
+            Protocol::RestXml => Self::new("AuthorizationHeaderMalformed", message),
         }
     }
 
     /// An action that the service does not have.
     pub(crate) fn unknown_action(service: Service, action: &str) -> Self {
         match service.protocol() {
-            Protocol::Json => Self::new("UnknownOperationException", format!("There is no operation {action}")),
+            Protocol::Json | Protocol::RestJson => {
+                Self::new("UnknownOperationException", format!("There is no operation {action}"))
+            }
+            Protocol::RestXml => {
+                let message =
+                    "A header, query or method that you provided implies functionality that is not implemented";
+                Self::new("NotImplemented", message).with_status(501)
+            }
             _ => Self::new("InvalidAction", format!("The action {action} is not valid for this web service.")),
         }
     }
@@ -144,8 +163,17 @@ impl Refusal {
                 });
                 xml.leaf("RequestId", request_id);
             }),
-            Protocol::Json => {
-                let body = serde_json::json!({"__type": self.code, "message": self.message});
+            Protocol::RestXml => xml.tag("Error", |xml| {
+                xml.leaf("Code", &self.code);
+                xml.leaf("Message", &self.message);
+                xml.leaf("RequestId", request_id);
+            }),
+            Protocol::Json | Protocol::RestJson => {
+                // Lambda writes the member with a capital, the others do not; the SDKs read both.
+                let body = match service {
+                    Service::Lambda => serde_json::json!({"Type": "User", "Message": self.message}),
+                    _ => serde_json::json!({"__type": self.code, "message": self.message}),
+                };
                 let mut response = respond(service, self.status, request_id, body.to_string());
                 if let Ok(code) = http::HeaderValue::from_str(&self.code) {
                     response.headers_mut().insert(ERROR_TYPE, code);
@@ -171,11 +199,13 @@ pub(crate) fn respond(service: Service, status: u16, request_id: &str, body: imp
     let headers = response.headers_mut();
     let format = match service.protocol() {
         Protocol::Json => "application/x-amz-json-1.1",
+        Protocol::RestJson => "application/json",
+        Protocol::RestXml => "application/xml",
         Protocol::Ec2Query | Protocol::Query => "text/xml;charset=UTF-8",
     };
     headers.insert(CONTENT_TYPE, http::HeaderValue::from_static(format));
     if let Ok(id) = http::HeaderValue::from_str(request_id) {
-        headers.insert(REQUEST_ID, id);
+        headers.insert(if service == Service::S3 { REQUEST_ID_OF_S3 } else { REQUEST_ID }, id);
     }
     response
 }

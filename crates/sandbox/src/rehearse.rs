@@ -154,13 +154,22 @@ pub fn emulator() -> BTreeMap<String, String> {
         ("winterbaume-core", "0.2.0"),
         ("winterbaume-ec2", "1.0.0"),
         ("winterbaume-sts", "0.2.0"),
+        ("winterbaume-cloudwatch", "0.2.0"),
         ("winterbaume-cloudwatchlogs", "0.2.0"),
+        ("winterbaume-dynamodb", "0.3.0"),
+        ("winterbaume-elasticloadbalancingv2", "0.2.0"),
         ("winterbaume-ecr", "0.2.0"),
         ("winterbaume-ecs", "0.2.0"),
         ("winterbaume-iam", "0.2.1"),
         ("winterbaume-kms", "0.2.1"),
         ("winterbaume-rds", "0.2.0"),
         ("winterbaume-secretsmanager", "0.2.0"),
+        ("winterbaume-servicediscovery", "0.2.1"),
+        ("winterbaume-ssm", "0.3.0"),
+        ("winterbaume-sns", "0.2.0"),
+        ("winterbaume-s3", "0.2.1"),
+        ("winterbaume-lambda", "0.2.0"),
+        ("winterbaume-backup", "0.2.0"),
     ];
     crates.into_iter().map(|(name, version)| (name.to_owned(), version.to_owned())).collect()
 }

@@ -94,10 +94,13 @@ pub(crate) fn report(settings: &Settings, places: &Places) -> World {
         for (id, thing) in local.picture.things() {
             let facts = local.notes.facts.get(id).into_iter().flatten();
             let facts = facts.map(|(name, value)| ((*name).to_owned(), value.clone()));
+            let items = local.notes.items.get(id).filter(|items| items.len() > 0);
+            let items = items
+                .map(|it| ("items".to_owned(), json!({"count": it.len(), "digest": format!("{:016x}", it.digest())})));
             let attributes = thing.attributes.into_iter().map(|(name, value)| (name.to_owned(), value));
             let resource = own(Resource {
                 default: thing.stage == Stage::Default,
-                attributes: attributes.chain(facts).collect(),
+                attributes: attributes.chain(facts).chain(items).collect(),
                 ..Resource::new(thing.kind, id, thing.tags)
             });
             if thing.stage == Stage::Residue { residue.push(resource) } else { resources.push(resource) }

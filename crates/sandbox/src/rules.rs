@@ -11,14 +11,23 @@
 //! What is deleted slowly stays in the emulator, and goes on holding what it holds, until its time has come: see
 //! [`Desk::end`].
 
+mod backup;
+mod cloudwatch;
+mod dynamodb;
 mod ec2;
 mod ecr;
 mod ecs;
+mod elb;
 mod iam;
 mod kms;
+mod lambda;
 mod logs;
 mod rds;
+mod s3;
 mod secrets;
+mod servicediscovery;
+mod sns;
+mod ssm;
 mod sts;
 mod tagging;
 
@@ -258,9 +267,18 @@ impl Desk<'_> {
             Service::Rds => rds::handle(self, input).await,
             Service::Ecs => ecs::handle(self, input).await,
             Service::Ecr => ecr::handle(self, input).await,
+            Service::Elb => elb::handle(self, input).await,
+            Service::DynamoDb => dynamodb::handle(self, input).await,
             Service::Logs => logs::handle(self, input).await,
+            Service::CloudWatch => cloudwatch::handle(self, input).await,
+            Service::Sns => sns::handle(self, input).await,
             Service::Kms => kms::handle(self, input).await,
             Service::SecretsManager => secrets::handle(self, input).await,
+            Service::ServiceDiscovery => servicediscovery::handle(self, input).await,
+            Service::Ssm => ssm::handle(self, input).await,
+            Service::S3 => s3::handle(self, input).await,
+            Service::Lambda => lambda::handle(self, input).await,
+            Service::Backup => backup::handle(self, input).await,
             Service::Tagging => tagging::handle(self, input),
             Service::File | Service::Registry => self.model(input),
         }
@@ -282,7 +300,12 @@ impl Desk<'_> {
             Service::Rds => rds::finish(self, id).await,
             Service::Kms => kms::finish(self, id).await,
             Service::SecretsManager => secrets::finish(self, id).await,
-            Service::Ecs => ecs::finish(self, id),
+            Service::ServiceDiscovery => servicediscovery::finish(self, id).await,
+            Service::Ecs => ecs::finish(self, id).await,
+            Service::DynamoDb => {
+                dynamodb::finish(self, id).await;
+                Ok(())
+            }
             service => Err(Refusal::internal(format!("The sandbox does not know how {id} of {} ends", service.name()))),
         }
     }
@@ -315,10 +338,16 @@ impl Desk<'_> {
                 let body = serde_json::Value::Object(input.body()?.0.clone());
                 self.emulator.forward_json(self.service, &input.action, &body).await
             }
+            Protocol::RestJson | Protocol::RestXml => {
+                self.emulator.forward_rest(self.service, is_write(&input.action), input.rest()?).await
+            }
             Protocol::Ec2Query | Protocol::Query => self.emulator.forward(self.service, input.params()?).await,
         };
         if is_write(&input.action) {
             self.look();
+        }
+        if raw.status < 300 && self.service.protocol().is_rest() {
+            return Ok(Answer::Rest(raw.into_reply()));
         }
         if raw.status < 300 { Ok(Answer::Whole(raw.body)) } else { Err(raw.refusal(self.service)) }
     }
@@ -337,6 +366,12 @@ fn mismatch(service: Service, action: &str, token: &str) -> Refusal {
                  in use with a different {action} request."
             ),
         ),
+        (Service::ServiceDiscovery, "CreateService") => {
+            Refusal::new("ServiceAlreadyExists", "The creator request id was used for another service.")
+        }
+        (Service::ServiceDiscovery, _) => {
+            Refusal::new("NamespaceAlreadyExists", "The creator request id was used for another namespace.")
+        }
         _ => Refusal::new(
             "IdempotentParameterMismatch",
             format!("The client token '{token}' was already used for a request with other parameters."),
@@ -346,8 +381,20 @@ fn mismatch(service: Service, action: &str, token: &str) -> Refusal {
 
 /// Whether a call can change anything.
 pub(crate) fn is_write(action: &str) -> bool {
-    const READS: [&str; 9] =
-        ["Describe", "Get", "List", "Search", "BatchGet", "BatchCheck", "Filter", "Lookup", "Simulate"];
+    const READS: [&str; 12] = [
+        "Query",
+        "Scan",
+        "Head",
+        "Describe",
+        "Get",
+        "List",
+        "Search",
+        "BatchGet",
+        "BatchCheck",
+        "Filter",
+        "Lookup",
+        "Simulate",
+    ];
     !READS.iter().any(|verb| action.starts_with(verb))
 }
 
@@ -475,6 +522,9 @@ impl Rules {
             return Refusal::new("NotImplemented", message).with_status(501).reply(Service::Ec2, &id);
         };
         let input = Input::read(&request, Some(service));
+        if input.action.is_empty() && service.protocol().is_rest() {
+            return Refusal::unknown_action(service, request.method().as_str()).reply(service, &id);
+        }
         if input.action.is_empty() {
             return Refusal::new("MissingAction", "The request must contain the parameter Action").reply(service, &id);
         }
@@ -488,7 +538,7 @@ impl Rules {
                         xml.leaf("requestId", &id);
                         xml.raw(&inner);
                     }),
-                    Protocol::Query | Protocol::Json => {
+                    _ => {
                         xml.tag_in(&format!("{action}Response"), service.namespace(), |xml| {
                             xml.tag(&format!("{action}Result"), |xml| xml.raw(&inner));
                             xml.tag("ResponseMetadata", |xml| xml.leaf("RequestId", &id));
@@ -498,6 +548,11 @@ impl Rules {
                 respond(service, 200, &id, xml.finish())
             }
             Ok(Answer::Whole(body)) => respond(service, 200, &id, body),
+            Ok(Answer::Rest(reply)) => {
+                let mut response = respond(service, reply.status, &id, reply.body);
+                response.headers_mut().extend(reply.headers);
+                response
+            }
             Err(refusal) => refusal.reply(service, &id),
         };
         response.extensions_mut().insert(Touched(touched));
@@ -521,7 +576,8 @@ impl Rules {
         self.finish_until(&mut memory, now).await;
         let emulator = memory.emulator(place, settings);
         let is_write = is_write(&input.action);
-        let then = request.extensions().get::<AsOf>().filter(|_| !is_write).map(|then| then.0);
+        let then =
+            request.extensions().get::<AsOf>().filter(|_| !is_write && !input.is_consistent()).map(|then| then.0);
         let world = Arc::clone(then.map_or(&memory.now, |then| memory.at(then)));
         let local = world.get(place).cloned().unwrap_or_default();
         let (caller, now) = (Some(scope), then.unwrap_or(now));
@@ -551,9 +607,15 @@ mod tests {
 
     #[test]
     fn reads_change_nothing() {
-        for action in
-            ["DescribeVpcs", "GetSecretValue", "ListRoles", "BatchGetImage", "FilterLogEvents", "LookupEvents"]
-        {
+        for action in [
+            "DescribeVpcs",
+            "GetSecretValue",
+            "ListRoles",
+            "HeadObject",
+            "BatchGetImage",
+            "FilterLogEvents",
+            "LookupEvents",
+        ] {
             assert!(!is_write(action), "{action}");
         }
         for action in ["CreateVpc", "RunTask", "BatchDeleteImage", "AssumeRole", "PutRetentionPolicy", "TagResource"] {

@@ -124,6 +124,18 @@ impl Builder {
         self
     }
 
+    /// The host name of every load balancer, instead of one like AWS's: `127.0.0.1` leads to what is served there.
+    pub fn balancer_host(mut self, host: impl Into<String>) -> Self {
+        self.settings.balancer_host = Some(host.into());
+        self
+    }
+
+    /// How many items of a `BatchWriteItem` are written; the others come back as unprocessed. All by default.
+    pub fn batch(mut self, most: usize) -> Self {
+        self.settings.batch = Some(most);
+        self
+    }
+
     /// Its clock. [`Clock::real`] by default.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = Some(clock);

@@ -19,6 +19,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::cbor;
 use crate::clock::Clock;
 use crate::endpoint::{Cut, Endpoint, Response};
 use crate::faults::{Faults, Plan};
@@ -169,7 +170,9 @@ async fn answer(site: &Site, request: http::Request<Incoming>) -> Result<http::R
         }
         None => {
             let endpoint = site.endpoint();
-            endpoint.call(request).await?
+            let (request, is_cbor) = if let Site::Sandbox(_) = site { cbor::read(request) } else { (request, false) };
+            let response = endpoint.call(request).await?;
+            if is_cbor { cbor::write(response) } else { response }
         }
     };
     Ok(response.map(Full::new))

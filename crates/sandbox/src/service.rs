@@ -1,6 +1,7 @@
 //! The services that the sandbox stands in for: their names, and how each speaks on the wire.
 //!
-//! What the pinned SDKs and the AWS CLI send was looked up in them: the query protocol or JSON 1.1, never CBOR.
+//! What the pinned SDKs and the AWS CLI send was looked up in them: the query protocol, JSON 1.1 or REST. The SDK speaks
+//! to CloudWatch in CBOR, which is JSON in here (`cbor`).
 
 /// One service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,9 +12,18 @@ pub(crate) enum Service {
     Rds,
     Ecs,
     Ecr,
+    Elb,
+    DynamoDb,
     Logs,
+    CloudWatch,
+    Sns,
     Kms,
     SecretsManager,
+    ServiceDiscovery,
+    Ssm,
+    S3,
+    Lambda,
+    Backup,
     Tagging,
     /// Of a model: files on the operator's machine.
     File,
@@ -30,20 +40,40 @@ pub(crate) enum Protocol {
     Query,
     /// JSON both ways, the action in the header `X-Amz-Target`.
     Json,
+    /// The action in method and path, bodies in JSON.
+    RestJson,
+    /// The action in method and path, bodies in XML or whatever an object holds.
+    RestXml,
+}
+
+impl Protocol {
+    /// Whether method and path say what is asked for: see [`crate::rest`].
+    pub(crate) fn is_rest(self) -> bool {
+        matches!(self, Self::RestJson | Self::RestXml)
+    }
 }
 
 impl Service {
     /// All of them.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: &[Self] = &[
         Self::Ec2,
         Self::Sts,
         Self::Iam,
         Self::Rds,
         Self::Ecs,
         Self::Ecr,
+        Self::Elb,
+        Self::DynamoDb,
         Self::Logs,
+        Self::CloudWatch,
+        Self::Sns,
         Self::Kms,
         Self::SecretsManager,
+        Self::ServiceDiscovery,
+        Self::Ssm,
+        Self::S3,
+        Self::Lambda,
+        Self::Backup,
         Self::Tagging,
         Self::File,
         Self::Registry,
@@ -51,7 +81,7 @@ impl Service {
 
     /// By the name in a credential scope.
     pub(crate) fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|service| service.name() == name)
+        Self::ALL.iter().copied().find(|service| service.name() == name)
     }
 
     /// The name in a credential scope, in ARNs and in policies.
@@ -63,9 +93,18 @@ impl Service {
             Self::Rds => "rds",
             Self::Ecs => "ecs",
             Self::Ecr => "ecr",
+            Self::Elb => "elasticloadbalancing",
+            Self::DynamoDb => "dynamodb",
             Self::Logs => "logs",
+            Self::CloudWatch => "cloudwatch",
+            Self::Sns => "sns",
             Self::Kms => "kms",
             Self::SecretsManager => "secretsmanager",
+            Self::ServiceDiscovery => "servicediscovery",
+            Self::Ssm => "ssm",
+            Self::S3 => "s3",
+            Self::Lambda => "lambda",
+            Self::Backup => "backup",
             Self::Tagging => "tagging",
             Self::File => "file",
             Self::Registry => "registry",
@@ -75,9 +114,10 @@ impl Service {
     pub(crate) fn protocol(self) -> Protocol {
         match self {
             Self::Ec2 => Protocol::Ec2Query,
-            Self::Sts | Self::Iam | Self::Rds => Protocol::Query,
-            Self::Ecs | Self::Ecr | Self::Logs | Self::Kms | Self::SecretsManager | Self::Tagging => Protocol::Json,
-            Self::File | Self::Registry => Protocol::Json,
+            Self::Sts | Self::Iam | Self::Rds | Self::Elb | Self::Sns => Protocol::Query,
+            Self::S3 => Protocol::RestXml,
+            Self::Lambda | Self::Backup => Protocol::RestJson,
+            _ => Protocol::Json,
         }
     }
 
@@ -87,7 +127,10 @@ impl Service {
             Self::Ec2 => "http://ec2.amazonaws.com/doc/2016-11-15/",
             Self::Sts => "https://sts.amazonaws.com/doc/2011-06-15/",
             Self::Iam => "https://iam.amazonaws.com/doc/2010-05-08/",
+            Self::Elb => "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/",
             Self::Rds => "http://rds.amazonaws.com/doc/2014-10-31/",
+            Self::Sns => "http://sns.amazonaws.com/doc/2010-03-31/",
+            Self::S3 => "http://s3.amazonaws.com/doc/2006-03-01/",
             _ => "",
         }
     }
@@ -98,8 +141,12 @@ impl Service {
             Self::Ecs => "AmazonEC2ContainerServiceV20141113",
             Self::Ecr => "AmazonEC2ContainerRegistry_V20150921",
             Self::Logs => "Logs_20140328",
+            Self::DynamoDb => "DynamoDB_20120810",
+            Self::CloudWatch => "GraniteServiceVersion20100801",
             Self::Kms => "TrentService",
             Self::SecretsManager => "secretsmanager",
+            Self::ServiceDiscovery => "Route53AutoNaming_v20170314",
+            Self::Ssm => "AmazonSSM",
             Self::Tagging => "ResourceGroupsTaggingAPI_20170126",
             _ => "",
         }
@@ -120,6 +167,9 @@ impl Service {
         match self {
             Self::Ec2 => Some("ClientToken"),
             Self::Ecs => Some("clientToken"),
+            Self::ServiceDiscovery => Some("CreatorRequestId"),
+            // Of jobs. Vaults and plans have another one, which nobody needs: they have names.
+            Self::Backup => Some("IdempotencyToken"),
             // Secrets Manager's ClientRequestToken is the id of a version: its own rules see to it.
             _ => None,
         }

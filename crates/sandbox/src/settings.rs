@@ -37,6 +37,10 @@ pub(crate) struct Settings {
     pub(crate) slow: Option<Duration>,
     /// Whether a role that was made just now cannot be read for as long as `settle`.
     pub(crate) iam_lag: bool,
+    /// The host name of every load balancer, instead of one that AWS would give it.
+    pub(crate) balancer_host: Option<String>,
+    /// How many items of a `BatchWriteItem` are written; the others are given back as unprocessed. All by default.
+    pub(crate) batch: Option<usize>,
     pub(crate) quotas: Quotas,
     /// Where clusters really listen; `None`: nowhere.
     pub(crate) database: Option<Arc<Database>>,
@@ -50,6 +54,8 @@ impl Default for Settings {
             settle: Duration::from_millis(50),
             slow: None,
             iam_lag: false,
+            balancer_host: None,
+            batch: None,
             quotas: Quotas::default(),
             database: None,
         }

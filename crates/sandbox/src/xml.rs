@@ -94,6 +94,12 @@ pub(crate) fn text_of<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
     rest.split_once(&format!("</{name}>")).map(|(text, _)| text)
 }
 
+/// A text of an element without its escapes.
+pub(crate) fn unescaped(text: &str) -> String {
+    let escapes = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&amp;", "&")];
+    escapes.iter().fold(text.to_owned(), |text, (escape, is)| text.replace(escape, is))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -65,6 +65,35 @@ const CLUSTER: &str = r#"
           backup_retention_period: 7
           deletion_protection: true
           skip_final_snapshot: true"#;
+const TARGETS: &str = r#"
+      - id: targets
+        op: aws.elbv2.target_group
+        with:
+          name: app
+          protocol: HTTP
+          port: 8080
+          vpc_id: "${vpc.vpc_id}"
+          target_type: ip
+          health_check_path: /health
+          matcher: "200-299"
+          attributes: { deregistration_delay.timeout_seconds: "30" }"#;
+const BALANCER: &str = r#"
+      - id: balancer
+        op: aws.elbv2.load_balancer
+        with:
+          name: app
+          scheme: internal
+          subnets: "${subnet[*].subnet_id}"
+          security_groups: ["${group.group_id}"]
+          attributes: { deletion_protection.enabled: "true", idle_timeout.timeout_seconds: "120" }"#;
+const LISTENER: &str = r#"
+      - id: listener
+        op: aws.elbv2.listener
+        with:
+          load_balancer_arn: "${balancer.load_balancer_arn}"
+          port: 80
+          protocol: HTTP
+          default_actions: [{ type: forward, target_group_arn: "${targets.target_group_arn}" }]"#;
 const ROLE: &str = r#"
       - id: role
         op: aws.iam.role
@@ -89,6 +118,105 @@ const KEY: &str = r#"
       - id: key
         op: aws.kms.key
         with: { description: of the app, enable_key_rotation: true, pending_window_in_days: 7 }"#;
+const SECRET: &str = r#"
+      - id: secret
+        op: aws.secretsmanager.secret
+        with:
+          name: app/db
+          description: of the app
+          secret_json: { user: app, port: 5432, password: "${inputs.password}", salt: { generate: { length: 24 } } }
+          force_delete_without_recovery: true"#;
+const NAMESPACE: &str = r#"
+      - id: namespace
+        op: aws.servicediscovery.private_dns_namespace
+        with: { name: local, vpc_id: "${vpc.vpc_id}", description: of the app, soa_ttl: 30 }"#;
+const ECS_CLUSTER: &str = r#"
+      - id: containers
+        op: aws.ecs.cluster
+        with: { cluster_name: app }"#;
+const DEFINITION: &str = r#"
+      - id: definition
+        op: aws.ecs.task_definition
+        with:
+          family: app
+          cpu: "256"
+          memory: "512"
+          network_mode: awsvpc
+          requires_compatibilities: [FARGATE]
+          task_role_arn: "${role.role_arn}"
+          container_definitions:
+            - { name: app, image: "app:1", portMappings: [{ containerPort: 80 }], environment: [{ name: A, value: "1" }] }"#;
+const SECOND_DEFINITION: &str = r#"
+      - id: second
+        op: aws.ecs.task_definition
+        with:
+          family: app
+          cpu: "256"
+          memory: "512"
+          network_mode: awsvpc
+          requires_compatibilities: [FARGATE]
+          container_definitions: '[{"name": "app", "image": "app:2"}]'"#;
+const SERVICE: &str = r#"
+      - id: service
+        op: aws.ecs.service
+        with:
+          cluster: "${containers.cluster_name}"
+          service_name: web
+          task_definition: "${definition.task_definition_arn}"
+          desired_count: 2
+          launch_type: FARGATE
+          network_configuration:
+            awsvpc_configuration: { subnets: "${subnet[*].subnet_id}", security_groups: ["${group.group_id}"] }
+          deployment_configuration: { deployment_circuit_breaker: { enable: true, rollback: true } }
+          propagate_tags: SERVICE"#;
+const TOPIC: &str = r#"
+      - id: topic
+        op: aws.sns.topic
+        with: { name: alerts, display_name: Alerts, tags: { Name: alerts } }"#;
+
+const RUNNER: &str = r#"
+      - id: runner
+        op: aws.iam.role
+        with:
+          role_name: Runner
+          assume_role_policy_document:
+            Version: "2012-10-17"
+            Statement:
+              - Effect: Allow
+                Principal: { Service: [lambda.amazonaws.com, backup.amazonaws.com] }
+                Action: sts:AssumeRole"#;
+const BUCKET: &str = r#"
+      - id: bucket
+        op: aws.s3.bucket
+        with:
+          bucket: app-artifacts
+          versioning: true
+          encryption: { sse_algorithm: AES256 }
+          lifecycle_rules: [{ id: tidy, noncurrent_version_expiration_days: 30 }]
+          tags: { Name: artifacts }"#;
+const OBJECT: &str = r#"
+      - id: object
+        op: aws.s3.object
+        with: { bucket: "${bucket.bucket}", key: code/app.zip, files: { app.py: "def handler(event, context): pass" } }"#;
+const FUNCTION: &str = r#"
+      - id: function
+        op: aws.lambda.function
+        with:
+          function_name: app
+          runtime: python3.13
+          role: "${runner.role_arn}"
+          handler: app.handler
+          code:
+            s3_bucket: "${object.bucket}"
+            s3_key: "${object.key}"
+            s3_object_version: "${object.version_id}"
+            sha256: "${object.sha256}"
+          environment: { CLUSTER: app }
+          timeout: 30"#;
+const VAULT: &str = r#"
+      - id: vault
+        op: aws.backup.vault
+        with: { backup_vault_name: app-checkpoint, tags: { Name: checkpoint } }"#;
 
 /// Each operation: what it is made on, and how to make it, as the last step of a runbook.
 const CASES: &[(&str, &[&str], &str)] = &[
@@ -173,6 +301,44 @@ const CASES: &[(&str, &[&str], &str)] = &[
           engine: aurora-postgresql"#,
     ),
     (
+        "aws.dynamodb.table",
+        &[],
+        r#"
+      - id: table
+        op: aws.dynamodb.table
+        with:
+          table_name: Cache
+          attribute_definitions:
+            - { attribute_name: Id, attribute_type: S }
+            - { attribute_name: At, attribute_type: N }
+            - { attribute_name: Type, attribute_type: S }
+          key_schema: [{ attribute_name: Id, key_type: HASH }, { attribute_name: At, key_type: RANGE }]
+          provisioned_throughput: { read_capacity_units: 10, write_capacity_units: 10 }
+          global_secondary_indexes:
+            - index_name: TypeIndex
+              key_schema: [{ attribute_name: Type, key_type: HASH }, { attribute_name: At, key_type: RANGE }]
+              projection: { projection_type: ALL }
+              provisioned_throughput: { read_capacity_units: 5, write_capacity_units: 5 }
+          stream_specification: { stream_enabled: true, stream_view_type: NEW_AND_OLD_IMAGES }
+          point_in_time_recovery: true
+          deletion_protection_enabled: true"#,
+    ),
+    ("aws.elbv2.target_group", &[VPC], TARGETS),
+    ("aws.elbv2.load_balancer", &[VPC, SUBNETS, GROUP], BALANCER),
+    ("aws.elbv2.listener", &[VPC, SUBNETS, GROUP, TARGETS, BALANCER], LISTENER),
+    (
+        "aws.elbv2.listener_rule",
+        &[VPC, SUBNETS, GROUP, TARGETS, BALANCER, LISTENER],
+        r#"
+      - id: rule
+        op: aws.elbv2.listener_rule
+        with:
+          listener_arn: "${listener.listener_arn}"
+          priority: 10
+          conditions: [{ field: path-pattern, values: ["/old/*"] }]
+          actions: [{ type: redirect, redirect_config: { status_code: HTTP_301, path: /new } }]"#,
+    ),
+    (
         "aws.ecs.cluster",
         &[],
         r#"
@@ -183,6 +349,35 @@ const CASES: &[(&str, &[&str], &str)] = &[
           capacity_providers: [FARGATE, FARGATE_SPOT]
           default_capacity_provider_strategy: [{ capacity_provider: FARGATE, weight: 1, base: 1 }]
           settings: [{ name: containerInsights, value: enabled }]"#,
+    ),
+    ("aws.ecs.task_definition", &[ROLE], DEFINITION),
+    ("aws.ecs.service", &[VPC, SUBNETS, GROUP, ECS_CLUSTER, ROLE, DEFINITION], SERVICE),
+    (
+        "aws.ecs.service_update",
+        &[VPC, SUBNETS, GROUP, ECS_CLUSTER, ROLE, DEFINITION, SECOND_DEFINITION, SERVICE],
+        r#"
+      - id: update
+        op: aws.ecs.service_update
+        with:
+          cluster: "${service.cluster}"
+          service: "${service.service_name}"
+          task_definition: "${second.task_definition_arn}"
+          desired_count: 3"#,
+    ),
+    (
+        "aws.ecs.run_task",
+        &[VPC, SUBNETS, GROUP, ECS_CLUSTER, SECOND_DEFINITION],
+        r#"
+      - id: migrate
+        op: aws.ecs.run_task
+        with:
+          cluster: "${containers.cluster_name}"
+          task_definition: "${second.task_definition_arn}"
+          launch_type: FARGATE
+          network_configuration:
+            awsvpc_configuration: { subnets: "${subnet[*].subnet_id}", security_groups: ["${group.group_id}"] }
+          overrides: { container_overrides: [{ name: app, command: [migrate, up] }] }
+          undo: { overrides: { container_overrides: [{ name: app, command: [migrate, down] }] } }"#,
     ),
     ("aws.ecr.repository", &[], REPOSITORY),
     (
@@ -202,6 +397,54 @@ const CASES: &[(&str, &[&str], &str)] = &[
       - id: logs
         op: aws.logs.log_group
         with: { log_group_name: /ecs/app, retention_in_days: 30 }"#,
+    ),
+    ("aws.sns.topic", &[], TOPIC),
+    (
+        "aws.sns.topic_policy",
+        &[TOPIC],
+        r#"
+      - id: policy
+        op: aws.sns.topic_policy
+        with:
+          topic_arn: "${topic.topic_arn}"
+          policy:
+            Version: "2012-10-17"
+            Statement:
+              - Effect: Allow
+                Principal: { Service: cloudwatch.amazonaws.com }
+                Action: sns:Publish
+                Resource: "${topic.topic_arn}""#,
+    ),
+    (
+        "aws.sns.subscription",
+        &[TOPIC],
+        r#"
+      - id: subscription
+        op: aws.sns.subscription
+        with:
+          topic_arn: "${topic.topic_arn}"
+          protocol: lambda
+          endpoint: arn:aws:lambda:us-east-1:123456789012:function:handler
+          filter_policy: { severity: [high] }"#,
+    ),
+    (
+        "aws.cloudwatch.metric_alarm",
+        &[TOPIC],
+        r#"
+      - id: alarm
+        op: aws.cloudwatch.metric_alarm
+        with:
+          alarm_name: app-errors
+          namespace: AWS/ApplicationELB
+          metric_name: HTTPCode_Target_4XX_Count
+          dimensions: { LoadBalancer: app/web/50dc6c495c0c9188 }
+          statistic: Sum
+          period: 300
+          evaluation_periods: 2
+          threshold: 100
+          comparison_operator: GreaterThanThreshold
+          treat_missing_data: notBreaching
+          alarm_actions: ["${topic.topic_arn}"]"#,
     ),
     ("aws.iam.role", &[], ROLE),
     (
@@ -228,6 +471,36 @@ const CASES: &[(&str, &[&str], &str)] = &[
             Version: "2012-10-17"
             Statement: [{ Effect: Allow, Action: "secretsmanager:GetSecretValue", Resource: "*" }]"#,
     ),
+    ("aws.secretsmanager.secret", &[], SECRET),
+    (
+        "aws.secretsmanager.secret_value",
+        &[SECRET],
+        r#"
+      - id: value
+        op: aws.secretsmanager.secret_value
+        with: { secret_id: "${secret.arn}", generate: { length: 20, exclude_punctuation: true } }"#,
+    ),
+    (
+        "aws.ssm.parameter",
+        &[],
+        r#"
+      - id: parameter
+        op: aws.ssm.parameter
+        with: { name: /app/token, type: SecureString, value: "${inputs.password}", description: of the app }"#,
+    ),
+    ("aws.servicediscovery.private_dns_namespace", &[VPC], NAMESPACE),
+    (
+        "aws.servicediscovery.service",
+        &[VPC, NAMESPACE],
+        r#"
+      - id: service
+        op: aws.servicediscovery.service
+        with:
+          name: orchestrator
+          namespace_id: "${namespace.namespace_id}"
+          dns_config: { dns_records: [{ type: A, ttl: 10 }, { type: SRV, ttl: 10 }] }
+          health_check_custom_config: { failure_threshold: 1 }"#,
+    ),
     ("aws.kms.key", &[], KEY),
     (
         "container.image",
@@ -244,6 +517,49 @@ const CASES: &[(&str, &[&str], &str)] = &[
       - id: alias
         op: aws.kms.alias
         with: { alias_name: alias/app, target_key_id: "${key.key_id}" }"#,
+    ),
+    ("aws.s3.bucket", &[], BUCKET),
+    ("aws.s3.object", &[BUCKET], OBJECT),
+    ("aws.lambda.function", &[RUNNER, BUCKET, OBJECT], FUNCTION),
+    (
+        "aws.lambda.permission",
+        &[RUNNER, BUCKET, OBJECT, FUNCTION],
+        r#"
+      - id: permission
+        op: aws.lambda.permission
+        with:
+          function_name: "${function.function_name}"
+          statement_id: alerts
+          action: lambda:InvokeFunction
+          principal: sns.amazonaws.com
+          source_arn: arn:aws:sns:us-east-1:123456789012:alerts"#,
+    ),
+    ("aws.backup.vault", &[], VAULT),
+    (
+        "aws.backup.plan",
+        &[VAULT],
+        r#"
+      - id: plan
+        op: aws.backup.plan
+        with:
+          backup_plan_name: daily
+          rules:
+            - rule_name: daily
+              target_backup_vault_name: "${vault.backup_vault_name}"
+              schedule_expression: cron(0 5 ? * * *)
+              lifecycle: { delete_after_days: 7 }"#,
+    ),
+    (
+        "aws.backup.job",
+        &[RUNNER, BUCKET, VAULT],
+        r#"
+      - id: job
+        op: aws.backup.job
+        with:
+          backup_vault_name: "${vault.backup_vault_name}"
+          resource_arn: "${bucket.bucket_arn}"
+          iam_role_arn: "${runner.role_arn}"
+          delete_recovery_point: true"#,
     ),
 ];
 
@@ -322,15 +638,40 @@ tests! {
     db_cluster_parameter_group, "aws.rds.db_cluster_parameter_group";
     db_cluster, "aws.rds.db_cluster";
     db_instance, "aws.rds.db_instance";
+    dynamodb_table, "aws.dynamodb.table";
+    target_group, "aws.elbv2.target_group";
+    load_balancer, "aws.elbv2.load_balancer";
+    listener, "aws.elbv2.listener";
+    listener_rule, "aws.elbv2.listener_rule";
     ecs_cluster, "aws.ecs.cluster";
+    task_definition, "aws.ecs.task_definition";
+    ecs_service, "aws.ecs.service";
+    service_update, "aws.ecs.service_update";
+    run_task, "aws.ecs.run_task";
     repository, "aws.ecr.repository";
     lifecycle_policy, "aws.ecr.lifecycle_policy";
     log_group, "aws.logs.log_group";
+    sns_topic, "aws.sns.topic";
+    topic_policy, "aws.sns.topic_policy";
+    subscription, "aws.sns.subscription";
+    metric_alarm, "aws.cloudwatch.metric_alarm";
     role, "aws.iam.role";
     role_policy_attachment, "aws.iam.role_policy_attachment";
     policy, "aws.iam.policy";
     role_inline_policy, "aws.iam.role_inline_policy";
+    secret, "aws.secretsmanager.secret";
+    secret_value, "aws.secretsmanager.secret_value";
+    parameter, "aws.ssm.parameter";
+    private_dns_namespace, "aws.servicediscovery.private_dns_namespace";
+    discovery_service, "aws.servicediscovery.service";
     key, "aws.kms.key";
     alias, "aws.kms.alias";
     image, "container.image";
+    bucket, "aws.s3.bucket";
+    object, "aws.s3.object";
+    function, "aws.lambda.function";
+    permission, "aws.lambda.permission";
+    backup_vault, "aws.backup.vault";
+    backup_plan, "aws.backup.plan";
+    backup_job, "aws.backup.job";
 }

@@ -12,6 +12,7 @@ mod conformance;
 mod credentials;
 mod disks;
 mod drift;
+mod ecs;
 mod foreign;
 mod in_process;
 mod journal_damage;

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use aws_sdk_ecs::types::{CapacityProviderStrategyItem, Cluster as Described, ClusterField, ClusterSetting, Tag};
+use aws_sdk_ecs::types::{CapacityProviderStrategyItem, Cluster as Described, ClusterField, ClusterSetting};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -19,9 +19,9 @@ use switchback_model::facts::Facts;
 use switchback_model::{ErrorClass, OpError, OpResult};
 
 use super::configuration::Configuration;
+use super::{all_tags, check_name, client, pair};
 use crate::asked;
 use crate::calls::{Absent, Calls, nameless};
-use crate::context::AwsContext;
 use crate::errors::{Call, is_not_found, op_error};
 use crate::ids::{EcsClusterArn, EcsClusterName};
 use crate::named::{self, Named, POLL};
@@ -152,14 +152,6 @@ impl Named for There {
     fn id(&self) -> &str {
         self.cluster.cluster_arn().unwrap_or_default()
     }
-}
-
-fn pair(tag: &Tag) -> (Option<&str>, Option<&str>) {
-    (tag.key(), tag.value())
-}
-
-fn client(cx: &Cx) -> OpResult<aws_sdk_ecs::Client> {
-    Ok(cx.get::<AwsContext>()?.ecs(cx))
 }
 
 fn output(cluster: &Described) -> Output {
@@ -336,11 +328,7 @@ impl Operation for Cluster {
 
     fn check(&self, params: &Params) -> Result<(), Vec<ParamError>> {
         let mut errors = Vec::new();
-        let name = params.cluster_name.as_str();
-        let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-        if !(1..=255).contains(&name.len()) || !name.chars().all(fits) {
-            errors.push(ParamError::new("cluster_name", format!("{name:?} is not 1 to 255 letters, digits, _ and -")));
-        }
+        check_name(params.cluster_name.as_str(), "cluster_name", &mut errors);
         check_providers(params, &mut errors);
         let names: BTreeSet<_> = params.settings.iter().map(|s| s.name).collect();
         if names.len() < params.settings.len() {
@@ -364,7 +352,6 @@ impl Operation for Cluster {
     async fn create(&self, cx: &Cx, params: &Params, _before: &Absent) -> OpResult<Output> {
         let name = params.cluster_name.as_str();
         named::still_absent::<There>(cx, name).await?;
-        let tag = |(key, value): (String, String)| Tag::builder().key(key).value(value).build();
         let providers = (!params.capacity_providers.is_empty()).then(|| params.capacity_providers.clone());
         let reply = client(cx)?
             .create_cluster()
@@ -373,7 +360,7 @@ impl Operation for Cluster {
             .set_default_capacity_provider_strategy(params.strategy()?)
             .set_settings(params.settings())
             .set_configuration(params.configuration.as_ref().map(Configuration::to_sdk))
-            .set_tags(Some(tags::all(cx, &params.tags).into_iter().map(tag).collect()))
+            .set_tags(all_tags(cx, &params.tags))
             .send()
             .await
             .map_err(|e| {

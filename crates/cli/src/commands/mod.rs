@@ -36,6 +36,7 @@ pub(crate) fn run(app: &App, command: Command) -> CommandResult<u8> {
         Command::Status(args) => status::run(app, &args),
         Command::Runs => runs::run(app),
         Command::Log(args) => log::run(app, &args),
+        Command::Approve(args) => rescue::run(app, &args, Rescue::Approve { by: crate::host::user() }),
         Command::Adopt(args) => rescue::run(app, &args, Rescue::Adopt),
         Command::Disown(args) => rescue::run(app, &args, Rescue::Disown),
         Command::MarkDone(args) => rescue::mark_done(app, &args),

@@ -1,4 +1,4 @@
-//! `adopt`, `disown`, `mark-done`, `skip`: a person decides what the engine must not decide by
+//! `approve`, `adopt`, `disown`, `mark-done`, `skip`: a person decides what the engine must not decide by
 //! itself. Each is journaled with its reason and looked at again.
 
 use serde::Serialize;
@@ -43,6 +43,7 @@ pub(crate) fn run(app: &App, args: &args::Rescue, verb: Rescue) -> CommandResult
         Rescue::Disown => "disown",
         Rescue::MarkDone { .. } => "mark-done",
         Rescue::Skip => "skip",
+        Rescue::Approve { .. } => "approve",
     };
     let store = app.journal_of_runs()?;
     let run = select::run(store.runs()?, args.run.as_deref(), Fit::NotUnwound)?.run;

@@ -43,3 +43,44 @@ fn what_a_person_marked_as_done_is_not_undone_without_a_person() {
     place.exits(0, "adopt c[x] --reason ours");
     place.exits(0, "unwind --all --auto-approve");
 }
+
+#[test]
+fn a_run_waits_until_one_of_those_who_may_approves_it() {
+    let place = Place::new();
+    let ask = |name: &str, who: &str| {
+        let text = format!(
+            "runbook: ask\nversion: 1\nphases:\n  - name: all\n    steps:\n      - id: a\n        op: \
+             control.checkpoint\n      - id: go\n        op: control.approval\n        needs: [a]\n        with: {{ \
+             message: \"Go on?\", approvers: [{who}] }}\n      - id: b\n        op: control.checkpoint\n        needs: [go]\n"
+        );
+        place.write(name, text);
+    };
+    ask("ours.yaml", "");
+    let ran = place.expect(4, "apply ours.yaml --auto-approve");
+    assert!(ran.stderr.contains("anybody must approve: Go on?") && ran.stderr.contains("approve 'go'"), "{ran}");
+    place.exits(4, "resume");
+    let ran = place.expect(1, "approve a --reason x");
+    assert!(ran.stderr.contains("asks nobody"), "{ran}");
+    let ran = place.expect(0, "approve go --reason warm");
+    assert!(ran.stdout.contains("go is adopted: approved by "), "{ran}");
+    let ran = place.expect(1, "approve go --reason again");
+    assert!(ran.stderr.contains("does not ask"), "{ran}");
+    place.exits(0, "resume");
+    assert_eq!(place.states(), ["a verified", "go verified", "b verified"]);
+    let log = place.expect(0, "log").stdout;
+    assert!(log.contains("warm"), "{log}");
+    // The way back asks nobody.
+    place.exits(0, "unwind --all --auto-approve");
+}
+
+#[test]
+fn nobody_else_may_approve_and_a_run_that_waits_can_go_back() {
+    let place = Place::new();
+    let text = "runbook: ask\nversion: 1\nphases:\n  - name: all\n    steps:\n      - id: go\n        op: \
+                control.approval\n        with: { message: \"Go on?\", approvers: [nobody-here] }\n";
+    place.write("ask.yaml", text);
+    place.exits(4, "apply ask.yaml --auto-approve");
+    let ran = place.expect(1, "approve go --reason x");
+    assert!(ran.stderr.contains("is not one of those who may approve it: nobody-here"), "{ran}");
+    place.exits(0, "unwind --all --auto-approve");
+}

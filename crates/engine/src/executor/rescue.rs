@@ -31,6 +31,11 @@ pub enum Rescue {
     },
     /// Leave it out, or (after a failed rollback) leave it behind.
     Skip,
+    /// Agree to what the step asks.
+    Approve {
+        /// Who does: a user name on the host.
+        by: String,
+    },
 }
 
 /// What came of it.
@@ -125,6 +130,17 @@ async fn decide(run: &StepRun, verb: Rescue, reason: &str) -> Result<(Body, Stri
             Ok((Undone { how: UndoneHow::Disowned, compared: vec![], reason: Some(reason) }.into(), seen))
         }
         Rescue::MarkDone { output } => mark_done(run, output, reason).await,
+        Rescue::Approve { by } => match run.bound.approved(&by, &reason) {
+            None => refuse(format!("step `{}` asks nobody: it is {}", run.id(), run.step().op)),
+            Some(_) if !matches!(state, State::CreateStarted | State::CreateFailed) => {
+                refuse(format!("step `{}` is {state}: it does not ask", run.id()))
+            }
+            Some(Err(why)) => refuse(why),
+            Some(Ok(output)) => Ok((
+                Adopted { output, proof: Proof::Confirmed, reason: Some(reason) }.into(),
+                format!("approved by {by}; `switchback resume` goes on"),
+            )),
+        },
         Rescue::Skip => match state {
             s if s.is_untouched() => Ok((Skipped { reason }.into(), "nothing was made".to_owned())),
             State::RollbackFailed => {

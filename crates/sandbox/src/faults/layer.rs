@@ -66,6 +66,7 @@ impl FaultLayer {
 
     async fn answer(&self, mut request: Request) -> Result<Response, Cut> {
         self.land().await;
+        let is_head = request.method() == http::Method::HEAD;
         let (scope, input) = read(&request);
         let (expired, effect) = self.faults.decide(scope.as_ref(), &input);
         let service = scope.as_ref().and_then(|scope| Service::named(&scope.service)).unwrap_or(Service::Ec2);
@@ -73,7 +74,7 @@ impl FaultLayer {
         let name = if expired { Some("expired") } else { effect.as_ref().map(Effect::name) };
         let mut meddled = None;
         // What the caller sees, and how long it waits for it.
-        let (outcome, wait) = match effect {
+        let (mut outcome, wait) = match effect {
             _ if expired => (refuse(Refusal::expired(service)), 0),
             None | Some(Effect::Expire) => (self.inner.call(request).await, 0),
             Some(Effect::Throttle) => (refuse(Refusal::throttled(service)), 0),
@@ -116,6 +117,10 @@ impl FaultLayer {
         };
         let mut call = self.describe(scope.as_ref(), &input, &outcome, name);
         call.touched.extend(meddled);
+        // A reply to HEAD has no body, so the caller of S3 does not see the code in it.
+        if let Some(response) = outcome.as_mut().ok().filter(|_| is_head) {
+            *response.body_mut() = bytes::Bytes::new();
+        }
         self.faults.state().calls.push(call);
         if wait > 0 {
             self.clock.wait_until(self.clock.now().plus(Duration::from_millis(wait))).await;

@@ -1,16 +1,19 @@
-//! ECS: clusters, task definitions, services.
+//! ECS: clusters, task definitions, services, tasks.
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
 
 use super::Thing;
 use crate::query::Tags;
 
-/// The section of ECS, each by its ARN. Tasks are not in it: the emulator does not show them.
+/// The section of ECS, each by its ARN. The tasks of services are not in it: they follow from the services.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ecs {
     pub(crate) clusters: BTreeMap<String, Cluster>,
     pub(crate) task_definitions: BTreeMap<String, TaskDefinition>,
     pub(crate) services: BTreeMap<String, Service>,
+    pub(crate) tasks: BTreeMap<String, Task>,
     /// Names of the capacity providers that were made here; AWS's own are not among them.
     pub(crate) capacity_providers: BTreeSet<String>,
 }
@@ -22,7 +25,6 @@ pub(crate) struct Cluster {
     pub(crate) status: String,
     pub(crate) capacity_providers: Vec<String>,
     pub(crate) strategy: Vec<StrategyItem>,
-    pub(crate) running_tasks: usize,
     pub(crate) container_instances: usize,
     pub(crate) tags: Tags,
 }
@@ -56,8 +58,23 @@ pub(crate) struct Service {
     pub(crate) desired: i32,
     /// `ACTIVE`, `DRAINING` or `INACTIVE`.
     pub(crate) status: String,
-    pub(crate) launch_type: String,
     pub(crate) tags: Tags,
+}
+
+/// A task that belongs to no service.
+#[derive(Debug, Clone)]
+pub(crate) struct Task {
+    /// ARN of its cluster.
+    pub(crate) cluster: String,
+    /// As AWS shows it, but for what follows from the time. `lastStatus` is in it when the task has stopped.
+    pub(crate) document: Value,
+    pub(crate) tags: Tags,
+}
+
+impl Task {
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.document["lastStatus"] == "STOPPED"
+    }
 }
 
 impl StrategyItem {
@@ -78,7 +95,7 @@ impl Ecs {
         }
         for (arn, it) in &self.task_definitions {
             let thing = Thing::new("ecs-task-definition", &it.tags)
-                .with("name", format!("{}:{}", it.family, it.revision))
+                .with("name", it.family.as_str())
                 .with("task_role", it.task_role.clone())
                 .with("execution_role", it.execution_role.clone())
                 .with("images", it.images.clone())
@@ -91,8 +108,16 @@ impl Ecs {
                 .with("cluster", it.cluster.as_str())
                 .with("task_definition", it.task_definition.as_str())
                 .with("desired", it.desired)
-                .with("launch_type", it.launch_type.as_str())
                 .residue(it.status == "INACTIVE");
+            all.insert(arn, thing);
+        }
+        for (arn, it) in &self.tasks {
+            let thing = Thing::new("ecs-task", &it.tags)
+                .with("cluster", it.cluster.as_str())
+                .with("task_definition", it.document["taskDefinitionArn"].clone())
+                .with("overrides", it.document["overrides"].clone())
+                .with("containers", it.document["containers"].clone())
+                .residue(it.has_stopped());
             all.insert(arn, thing);
         }
     }

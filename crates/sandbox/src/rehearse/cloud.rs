@@ -28,6 +28,7 @@ use crate::endpoint::{Cut, Endpoint, Request, Response, Scope};
 use crate::faults::{Effect, Fault as Planned, Faults, Meddling, When};
 use crate::models;
 use crate::refusal::Refusal;
+use crate::rest;
 use crate::rules::{World as Places, is_write};
 use crate::sandbox::{Sandbox, Snapshot};
 use crate::service::Service;
@@ -260,15 +261,18 @@ impl<A: Ask> Remote<A> for Line {
 fn describe(request: &Request) -> Call {
     let scope = Scope::of(request);
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let action = match header("x-amz-target").and_then(|target| target.rsplit_once('.')) {
-        Some((_, action)) => action.to_owned(),
-        None => form_urlencoded::parse(request.body())
+    let service = scope.as_ref().and_then(|scope| Service::named(&scope.service));
+    let action = match (service, header("x-amz-target").and_then(|target| target.rsplit_once('.'))) {
+        (Some(service), _) if service.protocol().is_rest() => rest::action(service, request).to_owned(),
+        (_, Some((_, action))) => action.to_owned(),
+        _ => form_urlencoded::parse(request.body())
             .find(|(name, _)| name == "Action")
             .map(|(_, value)| value.into_owned())
             .unwrap_or_default(),
     };
     let step = header("user-agent").and_then(|agent| agent.rsplit_once(" step/")).map(|(_, step)| step.to_owned());
     let mut asks = DefaultHasher::new();
+    request.uri().path_and_query().map(|path| path.as_str()).hash(&mut asks);
     request.body().hash(&mut asks);
     Call {
         service: scope.map(|scope| scope.service).unwrap_or_default(),

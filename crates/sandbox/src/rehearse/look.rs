@@ -1,6 +1,6 @@
 //! The sandbox as a rehearsal looks at it: everything that exists, without ids that are made up anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use serde_json::Value;
@@ -26,16 +26,18 @@ pub(super) fn look(sandbox: &Sandbox, places: &Places, run: RunId) -> Look {
             ids.insert(token.to_owned(), called(resource, &run));
         }
     }
+    let marked = resources.iter().chain(&residue).filter(|it| it.tags.get(RUN).is_some_and(|of| *of == run));
+    let ours: BTreeSet<&str> = marked.map(|it| it.id.as_str()).collect();
     let here = resources.iter().filter(|resource| !resource.default).map(|resource| (resource, false));
     let mut things: Vec<Thing> = here
         .chain(residue.iter().map(|resource| (resource, true)))
-        .map(|(resource, residue)| thing(resource, residue, &run, &ids))
+        .map(|(resource, residue)| thing(resource, residue, &run, &ids, &ours))
         .collect();
     things.sort();
     Look { things, unsettled: Vec::new(), ids }
 }
 
-fn thing(resource: &Resource, residue: bool, run: &str, ids: &Names) -> Thing {
+fn thing(resource: &Resource, residue: bool, run: &str, ids: &Names, ours: &BTreeSet<&str>) -> Thing {
     let mut text = String::with_capacity(256);
     let place = [&resource.account, &resource.region].map(|at| at.as_deref().unwrap_or_default());
     let _ = write!(text, "{} {} ", place[0], place[1]);
@@ -52,8 +54,9 @@ fn thing(resource: &Resource, residue: bool, run: &str, ids: &Names) -> Thing {
         text.push(' ');
     }
     let marked = resource.tags.get(RUN).is_some_and(|of| of == run);
-    // What has no mark is whose that is that it hangs on.
-    let owner = if marked || (!resource.tags.contains_key(RUN) && text.contains("‹our ")) {
+    // What has no mark is whose that is that it hangs on, which an id made anew or an ARN that is a name may say.
+    let names_ours = || resource.attributes.values().filter_map(Value::as_str).any(|id| ours.contains(id));
+    let owner = if marked || (!resource.tags.contains_key(RUN) && (text.contains("‹our ") || names_ours())) {
         Owner::Ours
     } else {
         Owner::Foreign
@@ -78,12 +81,16 @@ fn called(resource: &Resource, run: &str) -> String {
 
 /// The part of an id that is made up anew; none where it says only what it is called.
 fn token(id: &str) -> Option<&str> {
-    if !id.starts_with("arn:") {
+    // The number of a revision says nothing by itself.
+    if !id.starts_with("arn:") || id.contains(":task-definition/") {
         return Some(id);
     }
     let last = id.rsplit([':', '/']).next()?;
-    let made_up = last.len() == 36 && last.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
-    made_up.then_some(last)
+    // A UUID; a task's; a load balancer's.
+    let is_made_up = [16, 32, 36].contains(&last.len()) && last.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+    // Ids of Cloud Map, and what AWS adds to the name of a secret.
+    let of_cloud_map = id.contains(":servicediscovery:");
+    (is_made_up || of_cloud_map || id.contains(":secret:")).then_some(last)
 }
 
 /// A value without ids; lists are in the order of what is in them.
@@ -111,7 +118,10 @@ fn write_value(value: &Value, ids: &Names, out: &mut String) {
             }
             out.push('}');
         }
-        Value::String(text) => switchback_rehearsal::world::rename(text, ids, out),
+        Value::String(text) => match ids.get(text) {
+            Some(name) => out.push_str(name),
+            None => switchback_rehearsal::world::rename(text, ids, out),
+        },
         other => {
             let _ = write!(out, "{other}");
         }

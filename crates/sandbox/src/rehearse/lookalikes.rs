@@ -23,11 +23,22 @@ const UNIQUE: &[(&str, &str)] = &[
     ("aws.kms.alias", "alias_name"),
     ("aws.ecr.repository", "repository_name"),
     ("aws.ecs.cluster", "cluster_name"),
+    ("aws.dynamodb.table", "table_name"),
+    ("aws.elbv2.load_balancer", "name"),
+    ("aws.elbv2.target_group", "name"),
     ("aws.logs.log_group", "log_group_name"),
+    ("aws.secretsmanager.secret", "name"),
+    ("aws.ssm.parameter", "name"),
+    ("aws.sns.topic", "name"),
+    ("aws.cloudwatch.metric_alarm", "alarm_name"),
     ("aws.rds.db_subnet_group", "db_subnet_group_name"),
     ("aws.rds.db_cluster_parameter_group", "db_cluster_parameter_group_name"),
     ("aws.rds.db_cluster", "db_cluster_identifier"),
     ("aws.rds.db_instance", "db_instance_identifier"),
+    ("aws.s3.bucket", "bucket"),
+    ("aws.lambda.function", "function_name"),
+    ("aws.backup.vault", "backup_vault_name"),
+    ("aws.backup.plan", "backup_plan_name"),
 ];
 
 /// Makes them.

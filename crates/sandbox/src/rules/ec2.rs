@@ -19,6 +19,7 @@ mod table;
 mod tags;
 mod vpc;
 
+pub(super) use self::interface::make as make_interface;
 use super::Desk;
 use crate::input::Input;
 use crate::notes::Answer;
@@ -93,6 +94,11 @@ pub(super) async fn handle(desk: &mut Desk<'_>, input: &Input) -> Result<Answer,
 pub(super) async fn finish(desk: &mut Desk<'_>, id: &str) -> Result<(), Refusal> {
     if desk.ec2().nats.contains_key(id) {
         nat::finish(desk, id).await;
+        return Ok(());
+    }
+    if desk.ec2().interfaces.contains_key(id) {
+        desk.emulator.drop_interfaces(&[id.to_owned()]).await;
+        desk.look();
         return Ok(());
     }
     endpoint::finish(desk, id).await

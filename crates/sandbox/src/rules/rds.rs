@@ -6,6 +6,7 @@
 
 mod catalog;
 mod cluster;
+mod endpoint;
 mod engine;
 mod form;
 mod instance;
@@ -41,6 +42,7 @@ pub(super) async fn handle(desk: &mut Desk<'_>, input: &Input) -> Result<Answer,
         "DescribeDBClusters" => cluster::describe(desk, params),
         "ModifyDBCluster" => cluster::modify(desk, params).await,
         "DeleteDBCluster" => cluster::delete(desk, params).await,
+        "DescribeDBClusterEndpoints" => endpoint::describe(desk, params),
         "CreateDBInstance" => instance::create(desk, params).await,
         "DescribeDBInstances" => instance::describe(desk, params),
         "ModifyDBInstance" => instance::modify(desk, params).await,

@@ -97,17 +97,17 @@ fn filters(body: &Body) -> Result<Vec<(String, Vec<String>)>, Refusal> {
     filters.collect()
 }
 
-/// All that has an ARN in this place and is not gone: a key is there for as long as it waits for its deletion. IAM is
-/// not asked through this service.
+/// All that has an ARN in this place and is not gone: a key is there for as long as it waits for its deletion, a vault
+/// for as long as something is kept in it. Objects are not known to this service, and IAM is not asked through it.
 fn all<'a>(desk: &'a Desk<'_>) -> Vec<(String, &'a Tags)> {
     let ec2 = desk.ec2().tagged().map(|(id, kind, tags)| (desk.place.arn(Service::Ec2, &format!("{kind}/{id}")), tags));
     let rules = desk.notes().rules.values();
     let rules =
         rules.map(|note| (desk.place.arn(Service::Ec2, &format!("security-group-rule/{}", note.id)), &note.tags));
-    let things =
-        desk.picture().things().into_iter().filter(|(_, thing)| {
-            thing.stage == Stage::Here || (thing.stage == Stage::Residue && thing.kind == "kms-key")
-        });
+    let things = desk.picture().things().into_iter().filter(|(_, thing)| {
+        let is_kept = || ["kms-key", "backup-vault", "backup-recovery-point"].contains(&thing.kind);
+        thing.kind != "s3-object" && (thing.stage == Stage::Here || (thing.stage == Stage::Residue && is_kept()))
+    });
     ec2.chain(rules).chain(things.map(|(arn, thing)| (named(arn), thing.tags))).collect()
 }
 

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_ec2::types::{IpPermission, IpRange, ResourceType};
+use aws_sdk_ecs::types::LaunchType;
 use switchback_sandbox::{Effect, Fault, Meddling, Sandbox, World};
 
 use crate::rds::{Db, db};
@@ -34,7 +35,16 @@ const MADE: &[(&str, &str)] = &[
     ("aws.ecr.lifecycle_policy", ""),
     ("aws.ecr.repository", "ecr-repository"),
     ("aws.ecs.cluster", "ecs-cluster"),
+    ("aws.ecs.run_task", "ecs-task"),
+    ("aws.ecs.service", "ecs-service"),
+    ("aws.ecs.service_update", ""),
+    ("aws.ecs.task_definition", "ecs-task-definition"),
     ("aws.logs.log_group", "log-group"),
+    ("aws.secretsmanager.secret", "secret"),
+    ("aws.secretsmanager.secret_value", ""),
+    ("aws.ssm.parameter", "parameter"),
+    ("aws.servicediscovery.private_dns_namespace", "namespace"),
+    ("aws.servicediscovery.service", "discovery-service"),
     ("aws.rds.db_cluster", "db-cluster"),
     ("aws.rds.db_cluster_parameter_group", "db-cluster-parameter-group"),
     ("aws.rds.db_instance", "db-instance"),
@@ -64,6 +74,10 @@ async fn one_of_each() -> Db {
     aws.ecr.create_repository().repository_name("app/web").send().await.unwrap();
     aws.ecs.create_cluster().cluster_name("app").send().await.unwrap();
     aws.logs.create_log_group().log_group_name("/app/web").send().await.unwrap();
+    aws.secrets.create_secret().name("app/db").secret_string("x").send().await.unwrap();
+    aws.parameter("/app/host", "x").send().await.unwrap();
+    let namespace = aws.namespace("local", &db.vpc).await;
+    aws.discovery.create_service().name("web").namespace_id(namespace).send().await.unwrap();
     let group = aws.rds.create_db_cluster_parameter_group().db_cluster_parameter_group_name("app");
     group.db_parameter_group_family("aurora-postgresql15").description("x").send().await.unwrap();
     db.cluster("one").await;
@@ -75,6 +89,12 @@ async fn one_of_each() -> Db {
     let take = aws.rds.create_db_snapshot().db_instance_identifier("alone").db_snapshot_identifier("last");
     take.send().await.unwrap();
     db.wait();
+    // Last: a task ends by itself.
+    aws.definition("app").await;
+    let network = crate::ecs::network(&db.subnets[0], &db.group);
+    aws.service("app", "app", 0).network_configuration(network.clone()).send().await.unwrap();
+    let run = aws.ecs.run_task().cluster("app").task_definition("app").launch_type(LaunchType::Fargate);
+    run.network_configuration(network).send().await.unwrap();
     db
 }
 
@@ -152,12 +172,19 @@ async fn somebody_deletes_every_kind_that_operations_make() {
         assert_eq!(sandbox.world().await, before);
     }
     for kind in [
+        "ecs-task",
+        "ecs-service",
+        "ecs-task-definition",
         "db-snapshot",
         "db-cluster-snapshot",
         "db-instance",
         "db-cluster",
         "db-subnet-group",
         "db-cluster-parameter-group",
+        "discovery-service",
+        "namespace",
+        "parameter",
+        "secret",
         "log-group",
         "ecs-cluster",
         "ecr-repository",

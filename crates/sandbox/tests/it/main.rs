@@ -1,10 +1,15 @@
 //! The sandbox as its callers see it: the real AWS SDK, a socket, the AWS CLI.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod alarms;
+mod backup;
 mod binary;
+mod dynamodb;
+mod dynamodb_items;
 mod ecr;
 mod ecs;
 mod elastic_ip;
+mod elb;
 mod endpoint;
 mod faults;
 mod faults_meddle;
@@ -16,6 +21,7 @@ mod iam_policy;
 mod iam_role;
 mod interface;
 mod kms;
+mod lambda;
 mod logs;
 mod nat;
 mod parts;
@@ -29,8 +35,11 @@ mod rds_subnet_group;
 mod requests;
 mod route;
 mod rule;
+mod s3;
 mod secrets;
+mod servicediscovery;
 mod snapshot;
+mod ssm;
 mod subnet;
 mod support;
 mod table;

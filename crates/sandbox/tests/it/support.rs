@@ -22,10 +22,19 @@ pub(crate) struct Aws {
     pub(crate) rds: aws_sdk_rds::Client,
     pub(crate) ecs: aws_sdk_ecs::Client,
     pub(crate) ecr: aws_sdk_ecr::Client,
+    pub(crate) elb: aws_sdk_elasticloadbalancingv2::Client,
+    pub(crate) dynamodb: aws_sdk_dynamodb::Client,
     pub(crate) logs: aws_sdk_cloudwatchlogs::Client,
+    pub(crate) cloudwatch: aws_sdk_cloudwatch::Client,
+    pub(crate) sns: aws_sdk_sns::Client,
     pub(crate) kms: aws_sdk_kms::Client,
     pub(crate) secrets: aws_sdk_secretsmanager::Client,
+    pub(crate) discovery: aws_sdk_servicediscovery::Client,
+    pub(crate) ssm: aws_sdk_ssm::Client,
     pub(crate) tagging: aws_sdk_resourcegroupstagging::Client,
+    pub(crate) s3: aws_sdk_s3::Client,
+    pub(crate) lambda: aws_sdk_lambda::Client,
+    pub(crate) backup: aws_sdk_backup::Client,
 }
 
 pub(crate) fn aws() -> Aws {
@@ -86,10 +95,19 @@ impl Aws {
             rds: client!(aws_sdk_rds, sandbox, caller, region),
             ecs: client!(aws_sdk_ecs, sandbox, caller, region),
             ecr: client!(aws_sdk_ecr, sandbox, caller, region),
+            elb: client!(aws_sdk_elasticloadbalancingv2, sandbox, caller, region),
+            dynamodb: client!(aws_sdk_dynamodb, sandbox, caller, region),
             logs: client!(aws_sdk_cloudwatchlogs, sandbox, caller, region),
+            cloudwatch: client!(aws_sdk_cloudwatch, sandbox, caller, region),
+            sns: client!(aws_sdk_sns, sandbox, caller, region),
             kms: client!(aws_sdk_kms, sandbox, caller, region),
             secrets: client!(aws_sdk_secretsmanager, sandbox, caller, region),
+            discovery: client!(aws_sdk_servicediscovery, sandbox, caller, region),
+            ssm: client!(aws_sdk_ssm, sandbox, caller, region),
             tagging: client!(aws_sdk_resourcegroupstagging, sandbox, caller, region),
+            s3: client!(aws_sdk_s3, sandbox, caller, region),
+            lambda: client!(aws_sdk_lambda, sandbox, caller, region),
+            backup: client!(aws_sdk_backup, sandbox, caller, region),
             sandbox,
         }
     }
@@ -97,6 +115,19 @@ impl Aws {
     /// The same sandbox, called from elsewhere: a key of twelve digits is of that account.
     pub(crate) fn from(&self, access_key: &str, region: &'static str) -> Self {
         Self::of(self.sandbox.clone(), credentials(access_key), region)
+    }
+}
+
+impl Aws {
+    /// A role that this service can assume by now; its ARN.
+    pub(crate) async fn role_for(&self, service: &str) -> String {
+        let statement = serde_json::json!({
+            "Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole",
+        });
+        let trust = serde_json::json!({"Version": "2012-10-17", "Statement": statement}).to_string();
+        let made = self.iam.create_role().role_name("runner").assume_role_policy_document(trust).send().await.unwrap();
+        self.sandbox.clock().advance(SETTLE);
+        made.role.unwrap().arn
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Mended: the emulator loses descriptions, takes the same name twice, and deletes a group that is in use.
 
-use super::super::rds;
+use super::super::{ecs, rds};
 use super::permission;
 use super::select::{Filters, done, page, write_tags};
 use super::vpc::made;
@@ -184,7 +184,7 @@ pub(super) async fn delete(desk: &mut Desk<'_>, params: &Params) -> Result<Strin
             format!("the specified group: \"{id}\" name: \"{}\" cannot be deleted by a user", group.name),
         ));
     }
-    if !holders::of_group(desk.ec2(), &id).is_empty() || rds::holds_group(desk, &id) {
+    if !holders::of_group(desk.ec2(), &id).is_empty() || rds::holds_group(desk, &id) || ecs::holds(desk, &id) {
         return Err(Refusal::dependency(format!("resource {id} has a dependent object")));
     }
     params.stop_if_dry_run()?;

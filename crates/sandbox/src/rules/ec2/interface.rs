@@ -57,7 +57,7 @@ pub(super) async fn create(desk: &mut Desk<'_>, params: &Params) -> Result<Strin
 }
 
 /// Makes the interface that a service of AWS has in a subnet; gives back its id. The caller has yet to attach it.
-pub(super) async fn make(
+pub(in crate::rules) async fn make(
     desk: &mut Desk<'_>,
     subnet_id: &str,
     groups: &[String],
@@ -150,6 +150,7 @@ fn write(desk: &Desk<'_>, xml: &mut Xml, id: &str, it: &Interface) {
     xml.leaf("privateIpAddress", &it.address);
     xml.leaf("sourceDestCheck", it.source_dest_check);
     let kind = match &it.description {
+        network if network.starts_with("ELB net/") => "network_load_balancer",
         nat if nat.starts_with(NAT) => "nat_gateway",
         endpoint if endpoint.starts_with(ENDPOINT) => "vpc_endpoint",
         _ => "interface",

@@ -3,7 +3,7 @@
 //! Mended: the emulator takes any range, also overlapping ones and those outside of the VPC, and any zone; counts no
 //! addresses; and deletes a subnet with interfaces in it, leaving its ties to route tables and network ACLs behind.
 
-use super::super::rds;
+use super::super::{ecs, rds};
 use super::address::{Range4, Range6};
 use super::select::{Filters, done, page, write_tags};
 use super::vpc::{blocks6, made, only_attribute};
@@ -202,7 +202,7 @@ pub(super) async fn modify_attribute(desk: &mut Desk<'_>, params: &Params) -> Re
 pub(super) async fn delete(desk: &mut Desk<'_>, params: &Params) -> Result<String, Refusal> {
     let id = params.required("SubnetId")?;
     ids::SUBNET.find(&desk.ec2().subnets, id)?;
-    if !holders::of_subnet(desk.ec2(), id).is_empty() || rds::holds_subnet(desk, id) {
+    if !holders::of_subnet(desk.ec2(), id).is_empty() || rds::holds_subnet(desk, id) || ecs::holds(desk, id) {
         return Err(Refusal::dependency(format!("The subnet '{id}' has dependencies and cannot be deleted.")));
     }
     params.stop_if_dry_run()?;

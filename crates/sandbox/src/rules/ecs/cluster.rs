@@ -1,9 +1,8 @@
 //! Clusters.
 //!
 //! Creating one whose name is there succeeds and gives that one back. A cluster with capacity providers is PROVISIONING
-//! for a while. A deleted one is shown as INACTIVE for a while and then not at all. The emulator holds it on as INACTIVE,
-//! because taking it out would cost it all tasks, which its state view does not show; a cluster is revived in place when
-//! its name is used again.
+//! for a while. A deleted one is shown as INACTIVE for a while and then not at all. The emulator holds it on as INACTIVE;
+//! a cluster is revived in place when its name is used again.
 //!
 //! ```text
 //!          create            settle             delete           slow
@@ -15,7 +14,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::{Desk, invalid, tags};
+use super::{Desk, invalid, service, tags, task};
 use crate::input::Body;
 use crate::picture::ecs::Cluster;
 use crate::refusal::Refusal;
@@ -34,7 +33,7 @@ fn not_found() -> Refusal {
 }
 
 /// The ARN of a cluster, from that or from its name.
-fn arn_of(desk: &Desk<'_>, given: &str) -> String {
+pub(super) fn arn_of(desk: &Desk<'_>, given: &str) -> String {
     if given.starts_with("arn:") { given.to_owned() } else { desk.place.arn(Service::Ecs, &format!("cluster/{given}")) }
 }
 
@@ -225,10 +224,11 @@ pub(super) async fn put_providers(desk: &mut Desk<'_>, body: &Body) -> Result<Va
 
 pub(super) async fn delete(desk: &mut Desk<'_>, body: &Body) -> Result<Value, Refusal> {
     let arn = at_rest(desk, body.required("cluster")?)?;
-    let (tasks, instances) =
-        desk.picture().ecs.clusters.get(&arn).map_or((0, 0), |it| (it.running_tasks, it.container_instances));
+    let instances = desk.picture().ecs.clusters.get(&arn).map_or(0, |it| it.container_instances);
+    let (running, pending) = task::counts_in(desk, &arn);
+    let tasks = running + pending;
     for (count, code, what) in [
-        (services_in(desk, &arn), "ClusterContainsServicesException", "services are active"),
+        (service::all_in(desk, &arn), "ClusterContainsServicesException", "services are active"),
         (tasks, "ClusterContainsTasksException", "Tasks are active"),
         (instances, "ClusterContainsContainerInstancesException", "Container Instances are active or draining"),
     ] {
@@ -246,17 +246,13 @@ async fn act(desk: &Desk<'_>, action: &str, body: Value) -> Result<Value, Refusa
     desk.emulator.act_json(Service::Ecs, action, &body).await
 }
 
-/// How many services are active in a cluster.
-fn services_in(desk: &Desk<'_>, arn: &str) -> usize {
-    desk.picture().ecs.services.values().filter(|it| it.cluster == arn && it.status == "ACTIVE").count()
-}
-
 const WITH_ALL: [&str; 5] = ["ATTACHMENTS", "CONFIGURATIONS", "SETTINGS", "STATISTICS", "TAGS"];
 
 /// A cluster as in a reply, with the parts that are shown when they are asked for.
 fn reply(desk: &Desk<'_>, arn: &str, include: &[&str]) -> Result<Value, Refusal> {
     let cluster = desk.picture().ecs.clusters.get(arn).ok_or_else(not_found)?;
     let with = |name: &str| include.contains(&name);
+    let (running, pending_tasks) = task::counts_in(desk, arn);
     let (pending, fact) = (desk.is_pending(arn), |name| desk.notes().fact(arn, name).cloned());
     let status = if cluster.status == "ACTIVE" && pending { "PROVISIONING" } else { &cluster.status };
     let strategy = cluster.strategy.iter();
@@ -268,9 +264,9 @@ fn reply(desk: &Desk<'_>, arn: &str, include: &[&str]) -> Result<Value, Refusal>
         "clusterName": cluster.name,
         "status": status,
         "registeredContainerInstancesCount": cluster.container_instances,
-        "runningTasksCount": cluster.running_tasks,
-        "pendingTasksCount": 0,
-        "activeServicesCount": services_in(desk, arn),
+        "runningTasksCount": running,
+        "pendingTasksCount": pending_tasks,
+        "activeServicesCount": service::active_in(desk, arn),
         "statistics": [],
         "capacityProviders": cluster.capacity_providers,
         "defaultCapacityProviderStrategy": strategy,

@@ -47,7 +47,11 @@ pub(super) async fn tag(desk: &mut Desk<'_>, body: &Body) -> Result<Value, Refus
     let given = body.tags("tags", "key", "value")?;
     together.extend(given.clone());
     check(&given, together.len())?;
-    desk.emulator.act_json(Service::Ecs, "TagResource", &Value::Object(body.0.clone())).await?;
+    if arn.contains(":cluster/") {
+        desk.emulator.act_json(Service::Ecs, "TagResource", &Value::Object(body.0.clone())).await?;
+    } else {
+        desk.emulator.put_ecs_tags(arn, &together).await;
+    }
     desk.look();
     Ok(json!({}))
 }

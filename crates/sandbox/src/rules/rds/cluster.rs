@@ -165,7 +165,7 @@ pub(super) fn not_found(name: &str) -> Refusal {
 }
 
 /// The cluster that a call names.
-fn existing<'a>(desk: &'a Desk<'_>, params: &Params) -> Result<(String, &'a Cluster), Refusal> {
+pub(super) fn existing<'a>(desk: &'a Desk<'_>, params: &Params) -> Result<(String, &'a Cluster), Refusal> {
     let name = form::named(params, "DBClusterIdentifier")?;
     let cluster = desk.picture().rds.clusters.get(&name).ok_or_else(|| not_found(&name))?;
     Ok((name, cluster))

@@ -1,0 +1,3 @@
+//! Systems Manager: its Parameter Store.
+
+pub mod parameter;
