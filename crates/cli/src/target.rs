@@ -7,7 +7,11 @@ use std::time::Duration;
 use switchback_aws::{AwsConfig, AwsContext, AwsProvider, CredentialSource, Role};
 use switchback_container::ask::RegistryAsk;
 use switchback_container::remote::{EngineConfig, Registries};
+use switchback_data::command::{CommandAsk, Commands};
 use switchback_data::file::{FileAsk, Files};
+use switchback_data::nats::ask::NatsAsk;
+use switchback_data::nats::client::Nats;
+use switchback_data::postgres::{PgAsk, PgRemote};
 use switchback_engine::Registry;
 use switchback_engine::cx::Contexts;
 use switchback_engine::executor::Environment;
@@ -69,9 +73,12 @@ pub(crate) async fn environment(
         registry,
         clock: Arc::new(SystemClock),
         contexts: Contexts::new()
+            .with::<Answers<CommandAsk>>(Arc::new(Commands))
             .with::<Answers<FileAsk>>(Arc::new(Files::inside(&app.state)))
             .with::<Answers<RegistryAsk>>(Arc::new(Registries::new(engine(app))))
+            .with::<Answers<NatsAsk>>(Arc::new(Nats::new()))
             .with::<Answers<HttpAsk>>(Arc::new(Web))
+            .with::<Answers<PgAsk>>(PgRemote::new("aws"))
             .with::<Answers<TcpAsk>>(Arc::new(Web)),
         secrets: Secrets::none(),
         providers: Vec::new(),

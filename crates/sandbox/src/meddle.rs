@@ -520,6 +520,10 @@ const ROWS: &[Row] = &[
     modelled("image", Service::Registry, &["image"]),
     modelled("image-tag", Service::Registry, &["image"]),
     modelled("image-build", Service::Registry, &["name"]),
+    modelled("database", Service::Postgresql, &["name", "database"]),
+    modelled("migration", Service::Postgresql, &["name"]),
+    modelled("imported-rows", Service::Postgresql, &["table"]),
+    modelled("stream", Service::Nats, &["stream"]),
 ];
 
 /// What a model holds: it knows itself how somebody else changes it.

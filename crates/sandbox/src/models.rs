@@ -5,7 +5,10 @@
 //! stands behind the same faults as AWS, is saved and loaded with everything else, and shows its things in the report.
 //! Only rehearsals call models; the running sandbox has the real systems beside it.
 
+pub(crate) mod command;
 pub(crate) mod file;
+pub(crate) mod nats;
+pub(crate) mod postgresql;
 pub(crate) mod registry;
 
 use std::collections::BTreeMap;
@@ -13,6 +16,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use switchback_engine::remote::Ask;
+use switchback_model::plan::Plan;
 use switchback_model::{OpError, OpResult};
 
 use crate::input::Input;
@@ -58,20 +62,31 @@ pub(crate) trait Model: Clone + Default {
 /// All models of a place.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Models {
+    pub(crate) command: Arc<command::Commands>,
     pub(crate) file: Arc<file::Files>,
+    pub(crate) postgresql: Arc<postgresql::Servers>,
+    pub(crate) nats: Arc<nats::Nats>,
     pub(crate) registry: Arc<registry::Registry>,
 }
 
 impl Models {
     /// Everything that they hold.
     pub(crate) fn things(&self) -> Vec<Modelled> {
-        [self.file.things(), self.registry.things()].concat()
+        [self.file.things(), self.nats.things(), self.postgresql.things(), self.registry.things()].concat()
+    }
+
+    /// What the steps of a plan find there in a rehearsal, as the operator's systems have it before a run.
+    pub(crate) fn seed(&mut self, plan: &Plan) {
+        Arc::make_mut(&mut self.nats).seed(plan);
     }
 
     /// A call to the model of that service.
     pub(crate) fn handle(&mut self, service: Service, input: &Input) -> Result<Answer, Refusal> {
         match service {
+            Service::Command => handle(&mut self.command, input),
             Service::File => handle(&mut self.file, input),
+            Service::Postgresql => handle(&mut self.postgresql, input),
+            Service::Nats => handle(&mut self.nats, input),
             Service::Registry => handle(&mut self.registry, input),
             other => Err(Refusal::internal(format!("The sandbox has no model of {}", other.name()))),
         }

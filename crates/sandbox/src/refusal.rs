@@ -23,12 +23,14 @@ pub(crate) struct Refusal {
     pub(crate) status: u16,
     pub(crate) code: Cow<'static, str>,
     pub(crate) message: Cow<'static, str>,
+    /// Of a canceled transaction, for each of its items.
+    reasons: Vec<&'static str>,
 }
 
 impl Refusal {
     /// With status 400, as nearly all of EC2's are.
     pub(crate) fn new(code: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status: 400, code: code.into(), message: message.into() }
+        Self { status: 400, code: code.into(), message: message.into(), reasons: Vec::new() }
     }
 
     pub(crate) fn with_status(mut self, status: u16) -> Self {
@@ -122,6 +124,13 @@ impl Refusal {
         }
     }
 
+    /// A transaction of which nothing happened: for each of its items why, or `None`.
+    pub(crate) fn canceled(reasons: Vec<&'static str>) -> Self {
+        let all = reasons.join(", ");
+        let message = format!("Transaction cancelled, please refer cancellation reasons for specific reasons [{all}]");
+        Self { reasons, ..Self::new("TransactionCanceledException", message) }
+    }
+
     /// An action that the service does not have.
     pub(crate) fn unknown_action(service: Service, action: &str) -> Self {
         match service.protocol() {
@@ -170,10 +179,14 @@ impl Refusal {
             }),
             Protocol::Json | Protocol::RestJson => {
                 // Lambda writes the member with a capital, the others do not; the SDKs read both.
-                let body = match service {
+                let mut body = match service {
                     Service::Lambda => serde_json::json!({"Type": "User", "Message": self.message}),
                     _ => serde_json::json!({"__type": self.code, "message": self.message}),
                 };
+                if !self.reasons.is_empty() {
+                    let reasons = self.reasons.iter().map(|code| serde_json::json!({"Code": code}));
+                    body["CancellationReasons"] = reasons.collect();
+                }
                 let mut response = respond(service, self.status, request_id, body.to_string());
                 if let Ok(code) = http::HeaderValue::from_str(&self.code) {
                     response.headers_mut().insert(ERROR_TYPE, code);

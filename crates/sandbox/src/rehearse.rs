@@ -22,7 +22,7 @@ use switchback_rehearsal::case::Case;
 use switchback_rehearsal::{Config, MakeWorld, Subject, Tell, rehearse, replay_case};
 use uuid::Uuid;
 
-pub use self::cloud::Cloud;
+pub use self::cloud::{Cloud, models};
 
 /// The quiet period of the rehearsed world: the one of AWS.
 const QUIET: Duration = switchback_aws::QUIET;
@@ -78,6 +78,7 @@ pub fn subject(plan: Plan, plan_hash: String, registry: Arc<Registry>) -> Result
             let (plan, registry, secrets) = (plan.clone(), registry.clone(), secrets.clone());
             Box::pin(async move {
                 let cloud = Cloud::new(&plan, run()).await?;
+                cloud.sandbox().seed(|models| models.seed(&plan)).await;
                 lookalikes::populate(&cloud, &plan, registry, secrets).await?;
                 Ok(Arc::new(cloud) as Arc<dyn switchback_rehearsal::world::World>)
             })

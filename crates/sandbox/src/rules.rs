@@ -280,7 +280,8 @@ impl Desk<'_> {
             Service::Lambda => lambda::handle(self, input).await,
             Service::Backup => backup::handle(self, input).await,
             Service::Tagging => tagging::handle(self, input),
-            Service::File | Service::Registry => self.model(input),
+            service if service.is_modelled() => self.model(input),
+            service => Err(Refusal::internal(format!("The sandbox has no rules of {}", service.name()))),
         }
     }
 
@@ -463,7 +464,6 @@ impl Rules {
     }
 
     /// Puts things into the models of the sandbox's own place.
-    #[allow(dead_code, reason = "models with a state of their own come next")]
     pub(crate) async fn seed(&self, put: impl FnOnce(&mut Models)) {
         let place = Place::new(&self.settings.account, &self.settings.region);
         let mut memory = self.memory.lock().await;

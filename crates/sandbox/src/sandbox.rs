@@ -178,7 +178,6 @@ impl Sandbox {
     }
 
     /// Puts things into the models of its own place, as they are before a run.
-    #[allow(dead_code, reason = "models with a state of their own come next")]
     pub(crate) async fn seed(&self, put: impl FnOnce(&mut Models)) {
         self.0.rules.seed(put).await;
     }

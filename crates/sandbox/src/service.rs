@@ -27,6 +27,12 @@ pub(crate) enum Service {
     Tagging,
     /// Of a model: files on the operator's machine.
     File,
+    /// Likewise: commands there.
+    Command,
+    /// Likewise: databases.
+    Postgresql,
+    /// Of a model: NATS servers.
+    Nats,
     /// Of a model: container images.
     Registry,
 }
@@ -76,6 +82,9 @@ impl Service {
         Self::Backup,
         Self::Tagging,
         Self::File,
+        Self::Command,
+        Self::Postgresql,
+        Self::Nats,
         Self::Registry,
     ];
 
@@ -107,6 +116,9 @@ impl Service {
             Self::Backup => "backup",
             Self::Tagging => "tagging",
             Self::File => "file",
+            Self::Command => "command",
+            Self::Postgresql => "postgresql",
+            Self::Nats => "nats",
             Self::Registry => "registry",
         }
     }
@@ -154,7 +166,7 @@ impl Service {
 
     /// Whether it is not AWS's: a model answers.
     pub(crate) fn is_modelled(self) -> bool {
-        matches!(self, Self::File | Self::Registry)
+        matches!(self, Self::File | Self::Command | Self::Nats | Self::Postgresql | Self::Registry)
     }
 
     /// Whether an account has one of it, whatever the region.

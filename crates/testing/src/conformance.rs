@@ -188,7 +188,12 @@ impl Harness {
         assert!(self.target.calls().iter().filter(|c| c.write).count() <= 1, "create is exactly one call");
         self.made("create", &reads, &set(&facts.creates));
         let found = bound.find(&cx, &image).await.expect("find");
-        let Found::Ours { output: adopted, .. } = &found else { panic!("it was made, and find says {found:?}") };
+        let adopted = match &found {
+            Found::Ours { output: adopted, .. } => adopted,
+            // Nothing is made before it settles.
+            Found::Absent if facts.creates.is_empty() => &output,
+            other => panic!("it was made, and find says {other:?}"),
+        };
         self.made("find", &reads, &none);
         if facts.unique {
             let world = self.target.world().await;
@@ -199,7 +204,7 @@ impl Harness {
             assert_eq!(self.target.world().await, world, "a second create changed something");
             self.target.forget_calls();
         }
-        let mut output = output;
+        let mut output = output.clone();
         if settles {
             let settled = bound.settle(&cx, &image, &output).await.expect("settle");
             self.made("settle", &reads, &set(&facts.settles));

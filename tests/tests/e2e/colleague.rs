@@ -19,6 +19,7 @@ macro_rules! clients {
 }
 
 clients! {
+    dynamodb, aws_sdk_dynamodb;
     ec2, aws_sdk_ec2;
     ecr, aws_sdk_ecr;
     ecs, aws_sdk_ecs;

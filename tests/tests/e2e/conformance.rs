@@ -218,6 +218,19 @@ const VAULT: &str = r#"
         op: aws.backup.vault
         with: { backup_vault_name: app-checkpoint, tags: { Name: checkpoint } }"#;
 
+const STREAM_TABLE: &str = r#"
+      - id: table
+        op: aws.dynamodb.table
+        with:
+          table_name: Events
+          attribute_definitions:
+            - { attribute_name: StreamName, attribute_type: S }
+            - { attribute_name: SequenceNumber, attribute_type: N }
+          key_schema:
+            - { attribute_name: StreamName, key_type: HASH }
+            - { attribute_name: SequenceNumber, key_type: RANGE }
+          billing_mode: PAY_PER_REQUEST"#;
+
 /// Each operation: what it is made on, and how to make it, as the last step of a runbook.
 const CASES: &[(&str, &[&str], &str)] = &[
     ("aws.ec2.vpc", &[], VPC),
@@ -561,6 +574,14 @@ const CASES: &[(&str, &[&str], &str)] = &[
           iam_role_arn: "${runner.role_arn}"
           delete_recovery_point: true"#,
     ),
+    (
+        "nats.jetstream_to_dynamodb",
+        &[STREAM_TABLE],
+        r#"
+      - id: copy
+        op: nats.jetstream_to_dynamodb
+        with: { server: { url: "nats://nats.local:4222" }, stream: EVENTS, table_name: "${table.table_name}" }"#,
+    ),
 ];
 
 fn runbook(kind: &str) -> String {
@@ -574,8 +595,9 @@ fn runbook(kind: &str) -> String {
 fn conforms(kind: &str) {
     let runbook = runbook(kind);
     on_paused_time(async {
-        let cloud = Cloud::new().await;
-        let done = conform(rig(planned(&runbook), cloud.clone()), cloud).await;
+        let (cloud, plan) = (Cloud::new().await, planned(&runbook));
+        cloud.model(&plan).await;
+        let done = conform(rig(plan, cloud.clone()), cloud).await;
         assert!(done.runs > 50, "{done:?}");
     });
 }
@@ -594,7 +616,9 @@ fn somebody_else_can_delete_what_an_operation_makes() {
     for (kind, ..) in CASES {
         on_paused_time(async {
             let cloud = Cloud::new().await;
-            rig(planned(&runbook(kind)), cloud.clone()).execute(&Command::Apply, None).await;
+            let plan = planned(&runbook(kind));
+            cloud.model(&plan).await;
+            rig(plan, cloud.clone()).execute(&Command::Apply, None).await;
             let world = cloud.sandbox.world().await;
             let made = world.resources.iter().filter(|r| r.tags.keys().any(|key| key == "switchback:run"));
             let made: Vec<_> = made.chain(world.of_kind("kms-alias").filter(|alias| !alias.default)).collect();
@@ -667,6 +691,7 @@ tests! {
     key, "aws.kms.key";
     alias, "aws.kms.alias";
     image, "container.image";
+    jetstream_to_dynamodb, "nats.jetstream_to_dynamodb";
     bucket, "aws.s3.bucket";
     object, "aws.s3.object";
     function, "aws.lambda.function";

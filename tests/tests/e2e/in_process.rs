@@ -1,12 +1,13 @@
 //! The real operations against the sandbox in this process: no sockets, on paused time.
 
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use secrecy::SecretString;
 use serde_json::Value;
 use switchback_aws::{AwsConfig, AwsContext, AwsProvider};
+use switchback_data::nats::jetstream_to_dynamodb::JetstreamToDynamodb;
 use switchback_engine::Registry;
 use switchback_engine::cx::Contexts;
 use switchback_engine::operation::BoxFuture;
@@ -34,6 +35,7 @@ pub const QUIET: Duration = Duration::from_secs(30);
 pub struct Cloud {
     pub sandbox: Sandbox,
     context: AwsContext,
+    models: Mutex<Contexts>,
     recorded: RunSecrets,
     secrets: Secrets,
 }
@@ -44,7 +46,12 @@ impl Cloud {
         let config = AwsConfig::in_process("us-east-1", sandbox.http_client()).with_quiet(QUIET);
         let context = AwsContext::new(config).await;
         let (recorded, secrets) = secrets();
-        Arc::new(Self { sandbox, context, recorded, secrets })
+        Arc::new(Self { sandbox, context, models: Mutex::default(), recorded, secrets })
+    }
+
+    /// With models of what is not AWS, as the steps of that plan need them.
+    pub async fn model(&self, plan: &Plan) {
+        *self.models.lock().expect("nobody panicked") = switchback_sandbox::rehearse::models(&self.sandbox, plan).await;
     }
 
     /// The world, as the admin route of the sandbox shows it.
@@ -55,7 +62,7 @@ impl Cloud {
 
 impl Stage for Cloud {
     fn contexts(&self) -> Contexts {
-        Contexts::new().with(self.context.clone())
+        self.models.lock().expect("nobody panicked").clone().with(self.context.clone())
     }
 
     fn providers(&self) -> Vec<Arc<dyn Provider>> {
@@ -145,6 +152,7 @@ pub fn secrets() -> (RunSecrets, Secrets) {
 pub fn registry() -> Arc<Registry> {
     let mut registry = Registry::new();
     switchback_aws::register(&mut registry).expect("the kinds differ");
+    registry.register(JetstreamToDynamodb).expect("the kinds differ");
     Arc::new(registry)
 }
 

@@ -25,6 +25,7 @@ mod rehearse;
 mod schema;
 mod secrets;
 mod stopped;
+mod stream;
 mod support;
 mod targets;
 mod together;

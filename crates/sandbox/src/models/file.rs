@@ -18,7 +18,6 @@ pub(crate) struct Files {
 
 impl Files {
     /// Puts a file there, as the operator does before a run.
-    #[allow(dead_code, reason = "for runbooks that import a file of the operator's")]
     pub(crate) fn put(&mut self, path: &str, content: &str) {
         self.whole.insert(path.to_owned(), content.into());
     }
@@ -28,13 +27,13 @@ fn failed(path: &str, why: &str) -> OpError {
     OpError::permanent(format!("the file `{path}`: {why}")).with_code("File")
 }
 
-/// A file below `exports/RUN/STEP` is that run's, and meant to stay.
+/// A file below `exports/RUN/STEP-GENERATION` is that run's, and meant to stay.
 fn thing(kind: &'static str, path: &str, content: &str) -> Modelled {
     let parts: Vec<&str> = path.trim_end_matches(".jsonl").split('/').collect();
     let tags = match parts.as_slice() {
-        ["exports", run, step @ ..] => BTreeMap::from([
+        ["exports", run, step, ..] => BTreeMap::from([
             ("switchback:run".to_owned(), (*run).to_owned()),
-            ("switchback:step".to_owned(), step.join("/")),
+            ("switchback:step".to_owned(), step.rsplit_once('-').map_or(*step, |(step, _)| step).to_owned()),
         ]),
         _ => BTreeMap::new(),
     };

@@ -35,6 +35,7 @@ const UNIQUE: &[(&str, &str)] = &[
     ("aws.rds.db_cluster_parameter_group", "db_cluster_parameter_group_name"),
     ("aws.rds.db_cluster", "db_cluster_identifier"),
     ("aws.rds.db_instance", "db_instance_identifier"),
+    ("postgres.database", "name"),
     ("aws.s3.bucket", "bucket"),
     ("aws.lambda.function", "function_name"),
     ("aws.backup.vault", "backup_vault_name"),

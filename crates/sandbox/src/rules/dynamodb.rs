@@ -6,6 +6,7 @@
 mod item;
 mod search;
 mod table;
+mod transact;
 
 use serde_json::{Value, json};
 
@@ -36,6 +37,7 @@ pub(super) async fn handle(desk: &mut Desk<'_>, input: &Input) -> Result<Answer,
         "DeleteItem" => item::delete(desk, body),
         "BatchWriteItem" => item::batch_write(desk, body),
         "BatchGetItem" => item::batch_get(desk, body),
+        "TransactWriteItems" => transact::write(desk, body),
         "Query" => search::query(desk, body),
         "Scan" => search::scan(desk, body),
         // What has no rules here would act on other items than these.

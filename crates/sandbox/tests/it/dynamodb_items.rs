@@ -1,7 +1,10 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, PutRequest, ReturnValue, Select, WriteRequest};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, Delete, KeysAndAttributes, Put, PutRequest, ReturnValue, Select, TransactWriteItem, WriteRequest,
+};
 use switchback_sandbox::Sandbox;
 
 use crate::support::{Aws, aws, aws_from, refused};
@@ -159,4 +162,33 @@ async fn snapshots_keep_items_and_cost_little_where_they_did_not_change() {
     aws.sandbox.restore(&kept).await;
     assert_eq!(aws.sandbox.world().await, before);
     assert_eq!(aws.count().await, 10_000);
+}
+
+#[tokio::test]
+async fn a_transaction_is_whole_or_nothing_and_says_which_item_stood_in_the_way() {
+    let aws = aws();
+    aws.items_table("Cache").await;
+    aws.put("a", 2).await;
+    let put = |at| {
+        let put = Put::builder().table_name("Cache").set_item(Some(item("a", at)));
+        let put = put.condition_expression("attribute_not_exists(Id) OR #t = :odd");
+        let put = put.expression_attribute_names("#t", "Type").expression_attribute_values(":odd", text("odd"));
+        TransactWriteItem::builder().put(put.build().unwrap()).build()
+    };
+    let delete = |at| {
+        let delete = Delete::builder().table_name("Cache").set_key(Some(key("a", at)));
+        TransactWriteItem::builder().delete(delete.build().unwrap()).build()
+    };
+    let write = |all: Vec<TransactWriteItem>| aws.dynamodb.transact_write_items().set_transact_items(Some(all)).send();
+    let canceled = write(vec![put(1), put(2), put(3)]).await.unwrap_err().into_service_error();
+    let TransactWriteItemsError::TransactionCanceledException(canceled) = canceled else { panic!("{canceled:?}") };
+    let reasons: Vec<_> = canceled.cancellation_reasons().iter().map(|reason| reason.code().unwrap()).collect();
+    assert_eq!(reasons, ["None", "ConditionalCheckFailed", "None"]);
+    assert_eq!(aws.count().await, 1, "nothing of it happened");
+    write(vec![put(1), delete(2), put(3)]).await.unwrap();
+    write(vec![put(1), put(3)]).await.unwrap();
+    assert_eq!(aws.count().await, 2);
+    refused(write(vec![put(5), delete(5)]).await, "ValidationException");
+    refused(write((1..=101).map(put).collect()).await, "ValidationException");
+    assert_eq!(aws.count().await, 2);
 }

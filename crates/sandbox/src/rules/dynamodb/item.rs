@@ -20,7 +20,7 @@ const MOST_WRITTEN: usize = 25;
 const MOST_READ: usize = 100;
 
 /// An item that can be put into the table, and its key.
-fn given(table: &Table, given: Option<&Value>, what: &str) -> Result<(Key, Item), Refusal> {
+pub(super) fn given(table: &Table, given: Option<&Value>, what: &str) -> Result<(Key, Item), Refusal> {
     let item: Item = emulator::read(Some(given.ok_or_else(|| Refusal::null(what))?)).map_err(|_| {
         invalid("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")
     })?;
@@ -58,7 +58,7 @@ pub(super) fn unreadable(error: String) -> Refusal {
 }
 
 /// The item of this key is as the call asks for; none is one without attributes.
-fn check(desk: &Desk<'_>, body: &Body, arn: &str, key: &Key) -> Result<Option<Arc<Item>>, Refusal> {
+pub(super) fn check(desk: &Desk<'_>, body: &Body, arn: &str, key: &Key) -> Result<Option<Arc<Item>>, Refusal> {
     for old in ["Expected", "AttributeUpdates", "ConditionalOperator"] {
         if body.get(old).is_some() {
             return Err(invalid(format!("{old} is not supported by the sandbox: use expressions")));
