@@ -359,6 +359,9 @@ pub(crate) enum Sandbox {
         /// Port on 127.0.0.1; 0 takes any that is free
         #[arg(long, value_name = "N", default_value_t = 0)]
         port: u16,
+        /// AWS only: no PostgreSQL, NATS, registry and local system
+        #[arg(long)]
+        bare: bool,
     },
     /// End it; what was in it is gone
     Down,

@@ -14,7 +14,8 @@ use switchback_model::rehearsal::Line;
 use switchback_rehearsal::case::Case;
 use switchback_sandbox::rehearse::{self, Request};
 use switchback_sandbox::{
-    DEFAULT_ACCOUNT, DEFAULT_REGION, Info, Proxy, Sandbox, StateFolder, bind, read_plan, serve, serve_proxy,
+    DEFAULT_ACCOUNT, DEFAULT_REGION, Info, Order, PartSettings, Parts, Proxy, Sandbox, StateFolder, bind, read_plan,
+    serve, serve_proxy, supervise,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -41,6 +42,9 @@ enum Command {
     Faults(FaultsBefore),
     /// Rehearse the plan on stdin; prints JSON lines
     Rehearse(Rehearse),
+    /// Run a server for as long as stdin is open; how a sandbox runs its parts
+    #[command(hide = true)]
+    Part(Order),
 }
 
 #[derive(Args)]
@@ -85,6 +89,12 @@ struct Serve {
     /// How long an unanswered write may still land, in milliseconds
     #[arg(long, value_name = "N", default_value_t = 200)]
     quiet_ms: u64,
+    /// AWS only: no PostgreSQL, NATS, registry and local system
+    #[arg(long)]
+    bare: bool,
+    /// Stream of the local system, with subjects that begin with `discovery.`
+    #[arg(long, value_name = "NAME", default_value = "DISCOVERIES")]
+    local_stream: String,
 }
 
 #[derive(Args)]
@@ -127,6 +137,7 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => block_on(run(arguments)),
         Command::Faults(arguments) => block_on(run_faults(arguments)),
         Command::Rehearse(arguments) => rehearse(&arguments),
+        Command::Part(order) => block_on(async { Ok(supervise(order).await?) }),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -185,7 +196,10 @@ async fn run(arguments: Serve) -> Result<(), Box<dyn std::error::Error>> {
         .settle(Duration::from_millis(arguments.settle_ms))
         .slow(Duration::from_millis(arguments.slow_ms.unwrap_or(arguments.settle_ms)))
         .iam_lag(arguments.iam_lag)
+        .databases(!arguments.bare)
         .build();
+    let settings = PartSettings { state: arguments.state.clone(), stream: arguments.local_stream };
+    let parts = if arguments.bare { None } else { Some(Parts::prepare(&settings, &sandbox).await?) };
     state.publish(&Info {
         version: 1,
         endpoint: endpoint.clone(),
@@ -196,11 +210,16 @@ async fn run(arguments: Serve) -> Result<(), Box<dyn std::error::Error>> {
         access_key_id: "AKIASANDBOXSANDBOX00".to_owned(),
         secret_access_key: "the-sandbox-takes-any-secret".to_owned(),
         started_at: started_at(),
+        parts: parts.as_ref().map(|parts| parts.list().to_vec()).unwrap_or_default(),
+        inputs: parts.as_ref().map(Parts::inputs).unwrap_or_default(),
     })?;
     tracing::info!(%endpoint, state = %arguments.state.display(), "listening");
     let _ = writeln!(std::io::stdout(), "{endpoint}");
 
     serve(sandbox, listener, stop.came()).await;
+    if let Some(parts) = parts {
+        parts.end().await;
+    }
     tracing::info!("stopped");
     Ok(())
 }

@@ -517,6 +517,9 @@ const ROWS: &[Row] = &[
     },
     // What models hold: kind, service, and the fields of its calls that name it.
     modelled("file", Service::File, &["path"]),
+    modelled("image", Service::Registry, &["image"]),
+    modelled("image-tag", Service::Registry, &["image"]),
+    modelled("image-build", Service::Registry, &["name"]),
     modelled("database", Service::Postgresql, &["name", "database"]),
     modelled("migration", Service::Postgresql, &["name"]),
     modelled("imported-rows", Service::Postgresql, &["table"]),

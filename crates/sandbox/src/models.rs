@@ -7,8 +7,9 @@
 
 pub(crate) mod command;
 pub(crate) mod file;
-pub(crate) mod postgresql;
 pub(crate) mod nats;
+pub(crate) mod postgresql;
+pub(crate) mod registry;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -65,12 +66,13 @@ pub(crate) struct Models {
     pub(crate) file: Arc<file::Files>,
     pub(crate) postgresql: Arc<postgresql::Servers>,
     pub(crate) nats: Arc<nats::Nats>,
+    pub(crate) registry: Arc<registry::Registry>,
 }
 
 impl Models {
     /// Everything that they hold.
     pub(crate) fn things(&self) -> Vec<Modelled> {
-        [self.file.things(), self.nats.things(), self.postgresql.things()].concat()
+        [self.file.things(), self.nats.things(), self.postgresql.things(), self.registry.things()].concat()
     }
 
     /// What the steps of a plan find there in a rehearsal, as the operator's systems have it before a run.
@@ -85,6 +87,7 @@ impl Models {
             Service::File => handle(&mut self.file, input),
             Service::Postgresql => handle(&mut self.postgresql, input),
             Service::Nats => handle(&mut self.nats, input),
+            Service::Registry => handle(&mut self.registry, input),
             other => Err(Refusal::internal(format!("The sandbox has no model of {}", other.name()))),
         }
     }

@@ -33,6 +33,8 @@ pub(crate) enum Service {
     Postgresql,
     /// Of a model: NATS servers.
     Nats,
+    /// Of a model: container images.
+    Registry,
 }
 
 /// How calls, replies and errors are written.
@@ -83,6 +85,7 @@ impl Service {
         Self::Command,
         Self::Postgresql,
         Self::Nats,
+        Self::Registry,
     ];
 
     /// By the name in a credential scope.
@@ -116,6 +119,7 @@ impl Service {
             Self::Command => "command",
             Self::Postgresql => "postgresql",
             Self::Nats => "nats",
+            Self::Registry => "registry",
         }
     }
 
@@ -162,7 +166,7 @@ impl Service {
 
     /// Whether it is not AWS's: a model answers.
     pub(crate) fn is_modelled(self) -> bool {
-        matches!(self, Self::File | Self::Command | Self::Nats | Self::Postgresql)
+        matches!(self, Self::File | Self::Command | Self::Nats | Self::Postgresql | Self::Registry)
     }
 
     /// Whether an account has one of it, whatever the region.

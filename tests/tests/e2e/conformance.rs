@@ -516,6 +516,14 @@ const CASES: &[(&str, &[&str], &str)] = &[
     ),
     ("aws.kms.key", &[], KEY),
     (
+        "container.image",
+        &[],
+        r#"
+      - id: image
+        op: container.image
+        with: { repository: registry.example/team/app, tag: v1, layout: { executables: { /app: "x" }, entrypoint: [/app] } }"#,
+    ),
+    (
         "aws.kms.alias",
         &[KEY],
         r#"
@@ -682,6 +690,7 @@ tests! {
     discovery_service, "aws.servicediscovery.service";
     key, "aws.kms.key";
     alias, "aws.kms.alias";
+    image, "container.image";
     jetstream_to_dynamodb, "nats.jetstream_to_dynamodb";
     bucket, "aws.s3.bucket";
     object, "aws.s3.object";

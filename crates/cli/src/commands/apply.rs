@@ -1,6 +1,6 @@
 //! `apply FILE|PLAN`: shows the plan, asks, and runs it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use switchback_engine::history::History;
@@ -24,16 +24,14 @@ pub(crate) fn run(app: &App, args: &Apply) -> CommandResult<u8> {
     let document = source::read(&args.file)?;
     let registry = app.registry()?;
     let mut given = source::given(&args.inputs);
-    let lacks_account = args.place.sandbox && source::lacks_account(&document, &given);
-    if !lacks_account {
+    let lacking = if args.place.sandbox { source::lacking(&document, &given) } else { BTreeSet::new() };
+    if lacking.is_empty() {
         // What is wrong is said before anything is started.
         let made = source::plan(&document, &registry, &given)?;
         certificate::must_suffice(&rehearsal(app, args, &made, &given)?)?;
     }
     let (endpoint, sandbox) = target::choose(app, &args.place)?;
-    if let Some(info) = sandbox.filter(|_| lacks_account) {
-        source::give_account(&mut given, &info.account);
-    }
+    source::give(&mut given, &lacking, sandbox.as_ref());
     let made = source::plan(&document, &registry, &given)?;
     let rehearsal = rehearsal(app, args, &made, &given)?;
     certificate::must_suffice(&rehearsal)?;

@@ -28,8 +28,9 @@ pub(crate) fn run(app: &App, args: &Plan) -> CommandResult<u8> {
     } else {
         target::choose(app, &args.place)?
     };
-    if let Some(info) = sandbox.filter(|_| source::lacks_account(&document, &given)) {
-        source::give_account(&mut given, &info.account);
+    if args.place.sandbox {
+        let lacking = source::lacking(&document, &given);
+        source::give(&mut given, &lacking, sandbox.as_ref());
     }
     let made = source::plan(&document, &registry, &given)?;
     secret::check_names(&made.plan, &args.secrets)?;

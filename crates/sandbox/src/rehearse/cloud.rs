@@ -12,10 +12,11 @@ use http::header::{AUTHORIZATION, USER_AGENT};
 use http::{HeaderName, HeaderValue};
 use serde_json::Value;
 use switchback_aws::{AwsConfig, AwsContext, AwsProvider};
+use switchback_container::ask::RegistryAsk;
 use switchback_data::command::CommandAsk;
 use switchback_data::file::FileAsk;
-use switchback_data::postgres::PgAsk;
 use switchback_data::nats::ask::NatsAsk;
+use switchback_data::postgres::PgAsk;
 use switchback_engine::Cx;
 use switchback_engine::cx::Contexts;
 use switchback_engine::operation::BoxFuture;
@@ -262,6 +263,7 @@ impl Line {
             .with::<Answers<FileAsk>>(Arc::new(self.clone()))
             .with::<Answers<PgAsk>>(Arc::new(self.clone()))
             .with::<Answers<NatsAsk>>(Arc::new(self.clone()))
+            .with::<Answers<RegistryAsk>>(Arc::new(self.clone()))
     }
 
     fn request<A: Ask>(&self, cx: &Cx, ask: &A) -> Request {
