@@ -245,6 +245,7 @@ async fn lines(cx: &Cx, from: &From) -> OpResult<Lines> {
 impl Operation for Export {
     const KIND: &'static str = "data.export";
     const VERSION: u32 = 1;
+    const SECRETS_BACK: bool = true;
     type Params = Params;
     type Before = Before;
     type Output = Output;

@@ -190,6 +190,7 @@ async fn rescue(cx: &Cx, params: &Params, output: &Output) -> OpResult<()> {
 impl Operation for Migrations {
     const KIND: &'static str = "postgres.migrations";
     const VERSION: u32 = 1;
+    const SECRETS_BACK: bool = true;
     type Params = Params;
     type Before = Before;
     type Output = Output;
