@@ -262,7 +262,7 @@ impl Desk<'_> {
             Service::Logs => logs::handle(self, input).await,
             Service::Kms => kms::handle(self, input).await,
             Service::SecretsManager => secrets::handle(self, input).await,
-            Service::ServiceDiscovery => servicediscovery::handle(self, input).await,
+            Service::CloudMap => servicediscovery::handle(self, input).await,
             Service::Ssm => ssm::handle(self, input).await,
             Service::Tagging => tagging::handle(self, input),
         }
@@ -275,7 +275,7 @@ impl Desk<'_> {
             Service::Rds => rds::finish(self, id).await,
             Service::Kms => kms::finish(self, id).await,
             Service::SecretsManager => secrets::finish(self, id).await,
-            Service::ServiceDiscovery => servicediscovery::finish(self, id).await,
+            Service::CloudMap => servicediscovery::finish(self, id).await,
             Service::Ecs => ecs::finish(self, id),
             service => Err(Refusal::internal(format!("The sandbox does not know how {id} of {} ends", service.name()))),
         }
@@ -331,10 +331,10 @@ fn mismatch(service: Service, action: &str, token: &str) -> Refusal {
                  in use with a different {action} request."
             ),
         ),
-        (Service::ServiceDiscovery, "CreateService") => {
+        (Service::CloudMap, "CreateService") => {
             Refusal::new("ServiceAlreadyExists", "The creator request id was used for another service.")
         }
-        (Service::ServiceDiscovery, _) => {
+        (Service::CloudMap, _) => {
             Refusal::new("NamespaceAlreadyExists", "The creator request id was used for another namespace.")
         }
         _ => Refusal::new(

@@ -14,7 +14,7 @@ pub(crate) enum Service {
     Logs,
     Kms,
     SecretsManager,
-    ServiceDiscovery,
+    CloudMap,
     Ssm,
     Tagging,
 }
@@ -42,7 +42,7 @@ impl Service {
         Self::Logs,
         Self::Kms,
         Self::SecretsManager,
-        Self::ServiceDiscovery,
+        Self::CloudMap,
         Self::Ssm,
         Self::Tagging,
     ];
@@ -64,7 +64,7 @@ impl Service {
             Self::Logs => "logs",
             Self::Kms => "kms",
             Self::SecretsManager => "secretsmanager",
-            Self::ServiceDiscovery => "servicediscovery",
+            Self::CloudMap => "servicediscovery",
             Self::Ssm => "ssm",
             Self::Tagging => "tagging",
         }
@@ -75,7 +75,7 @@ impl Service {
             Self::Ec2 => Protocol::Ec2Query,
             Self::Sts | Self::Iam | Self::Rds => Protocol::Query,
             Self::Ecs | Self::Ecr | Self::Logs | Self::Kms | Self::SecretsManager | Self::Tagging => Protocol::Json,
-            Self::ServiceDiscovery | Self::Ssm => Protocol::Json,
+            Self::CloudMap | Self::Ssm => Protocol::Json,
         }
     }
 
@@ -98,7 +98,7 @@ impl Service {
             Self::Logs => "Logs_20140328",
             Self::Kms => "TrentService",
             Self::SecretsManager => "secretsmanager",
-            Self::ServiceDiscovery => "Route53AutoNaming_v20170314",
+            Self::CloudMap => "Route53AutoNaming_v20170314",
             Self::Ssm => "AmazonSSM",
             Self::Tagging => "ResourceGroupsTaggingAPI_20170126",
             _ => "",
@@ -115,7 +115,7 @@ impl Service {
         match self {
             Self::Ec2 => Some("ClientToken"),
             Self::Ecs => Some("clientToken"),
-            Self::ServiceDiscovery => Some("CreatorRequestId"),
+            Self::CloudMap => Some("CreatorRequestId"),
             // Secrets Manager's ClientRequestToken is the id of a version: its own rules see to it.
             _ => None,
         }
