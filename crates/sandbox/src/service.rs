@@ -35,6 +35,10 @@ pub(crate) enum Service {
     Nats,
     /// Of a model: container images.
     Registry,
+    /// Likewise: web servers.
+    Http,
+    /// Likewise: ports.
+    Tcp,
 }
 
 /// How calls, replies and errors are written.
@@ -86,6 +90,8 @@ impl Service {
         Self::Postgresql,
         Self::Nats,
         Self::Registry,
+        Self::Http,
+        Self::Tcp,
     ];
 
     /// By the name in a credential scope.
@@ -120,6 +126,8 @@ impl Service {
             Self::Postgresql => "postgresql",
             Self::Nats => "nats",
             Self::Registry => "registry",
+            Self::Http => "http",
+            Self::Tcp => "tcp",
         }
     }
 
