@@ -174,7 +174,10 @@ impl Service {
 
     /// Whether it is not AWS's: a model answers.
     pub(crate) fn is_modelled(self) -> bool {
-        matches!(self, Self::File | Self::Command | Self::Nats | Self::Postgresql | Self::Registry)
+        matches!(
+            self,
+            Self::File | Self::Command | Self::Http | Self::Nats | Self::Postgresql | Self::Registry | Self::Tcp
+        )
     }
 
     /// Whether an account has one of it, whatever the region.

@@ -129,7 +129,8 @@ mod tests {
     #[test]
     fn a_document_holds_what_an_expectation_compares() {
         let mut body = Value::Null;
-        let expectation = r#"status == 200 && body.status == "healthy" && (body.a.n > 3 && body.a.ok == true) && body.x <= 7"#;
+        let expectation =
+            r#"status == 200 && body.status == "healthy" && (body.a.n > 3 && body.a.ok == true) && body.x <= 7"#;
         for (path, value) in comparisons(expectation) {
             put(&mut body, &path, value);
         }

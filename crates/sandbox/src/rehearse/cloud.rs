@@ -24,6 +24,7 @@ use switchback_engine::provider::Provider;
 use switchback_engine::remote::{Answers, Ask, Remote};
 use switchback_model::plan::{Plan, Target, Template};
 use switchback_model::{ErrorClass, OpError, OpResult, RunId};
+use switchback_probe::web::{HttpAsk, TcpAsk};
 use switchback_rehearsal::world::{Call, Fault, Look, Reply, Saved, Tap, Turn, World};
 
 use super::{QUIET, SETTLE, look};
@@ -263,7 +264,9 @@ impl Line {
             .with::<Answers<FileAsk>>(Arc::new(self.clone()))
             .with::<Answers<PgAsk>>(Arc::new(self.clone()))
             .with::<Answers<NatsAsk>>(Arc::new(self.clone()))
+            .with::<Answers<HttpAsk>>(Arc::new(self.clone()))
             .with::<Answers<RegistryAsk>>(Arc::new(self.clone()))
+            .with::<Answers<TcpAsk>>(Arc::new(self.clone()))
     }
 
     fn request<A: Ask>(&self, cx: &Cx, ask: &A) -> Request {
