@@ -6,8 +6,8 @@
 pub mod command;
 pub mod export;
 pub mod file;
-pub mod postgres;
 pub mod nats;
+pub mod postgres;
 #[cfg(test)]
 mod testing;
 

@@ -7,10 +7,10 @@
 
 pub(crate) mod command;
 pub(crate) mod file;
-pub(crate) mod postgresql;
 pub(crate) mod nats;
+pub(crate) mod postgresql;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -76,6 +76,16 @@ impl Models {
     /// What the steps of a plan find there in a rehearsal, as the operator's systems have it before a run.
     pub(crate) fn seed(&mut self, plan: &Plan) {
         Arc::make_mut(&mut self.nats).seed(plan);
+        let imports = command::imports(plan);
+        if !imports.is_empty() {
+            let names: BTreeSet<String> = imports.iter().flat_map(|import| import.fields.iter().cloned()).collect();
+            Arc::make_mut(&mut self.command).prints(names.into_iter().collect());
+        }
+        for import in imports {
+            if let Some(path) = import.path {
+                Arc::make_mut(&mut self.file).put(&path, &command::rows(&import.fields));
+            }
+        }
     }
 
     /// A call to the model of that service.
