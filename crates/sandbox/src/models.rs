@@ -12,7 +12,7 @@ pub(crate) mod postgresql;
 pub(crate) mod registry;
 pub(crate) mod web;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -82,6 +82,16 @@ impl Models {
     pub(crate) fn seed(&mut self, plan: &Plan) {
         Arc::make_mut(&mut self.nats).seed(plan);
         Arc::make_mut(&mut self.web).seed(plan);
+        let imports = command::imports(plan);
+        if !imports.is_empty() {
+            let names: BTreeSet<String> = imports.iter().flat_map(|import| import.fields.iter().cloned()).collect();
+            Arc::make_mut(&mut self.command).prints(names.into_iter().collect());
+        }
+        for import in imports {
+            if let Some(path) = import.path {
+                Arc::make_mut(&mut self.file).put(&path, &command::rows(&import.fields));
+            }
+        }
     }
 
     /// A call to the model of that service.

@@ -145,9 +145,15 @@ impl Operation for Database {
 
     fn facts(&self, params: &Params) -> Facts {
         let base = facts(
-            &["postgresql:DescribeDatabase", "postgresql:ListTables", "postgresql:GetRows"],
+            &[
+                "postgresql:DescribeDatabase",
+                "postgresql:DescribeMigrations",
+                "postgresql:ListTables",
+                "postgresql:GetRows",
+                "file:DescribeFile",
+            ],
             &["postgresql:MarkDatabase"],
-            &["postgresql:DropDatabase", "file:WriteFile"],
+            &["postgresql:DropDatabase"],
         );
         let what = format!(
             "what others wrote into the database `{}`; it is exported to {} first",
@@ -158,6 +164,8 @@ impl Operation for Database {
             reversibility: Reversibility::Lossy { what },
             residue: vec![format!("the rows of others, where there are any, in {}", export::folder_pattern())],
             creates: vec!["postgresql:CreateDatabase".into()],
+            // Where there is something to export.
+            extra_undo_actions: vec!["file:WriteFile".into()],
             ..base
         }
     }

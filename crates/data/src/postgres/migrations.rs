@@ -203,6 +203,7 @@ impl Operation for Migrations {
         Facts {
             reversibility: Reversibility::Lossy { what },
             residue: vec![format!("the rows of those tables, where there are any, in {}", export::folder_pattern())],
+            extra_undo_actions: vec!["file:WriteFile".into()],
             ..facts(
                 &[
                     "postgresql:DescribeMigrations",
@@ -212,7 +213,7 @@ impl Operation for Migrations {
                     "file:DescribeFile",
                 ],
                 &["postgresql:ApplyMigration"],
-                &["postgresql:RevertMigration", "file:WriteFile"],
+                &["postgresql:RevertMigration"],
             )
         }
     }
