@@ -63,7 +63,7 @@ pub(crate) enum Command {
     /// Go back to a checkpoint, to a step, or to the start
     Unwind(Unwind),
     /// Look whether every step is still as it was left. Changes nothing
-    Verify(RunArg),
+    Verify(Verify),
     /// Show where a run stands, what is stuck and which commands apply
     Status(RunArg),
     /// List all runs
@@ -266,6 +266,17 @@ pub(crate) struct Unwind {
     /// Do not ask before the first step
     #[arg(long)]
     pub(crate) auto_approve: bool,
+    #[command(flatten)]
+    pub(crate) secrets: SecretFiles,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    #[command(flatten)]
+    pub(crate) run: RunArg,
+    #[command(flatten)]
+    pub(crate) secrets: SecretFiles,
 }
 
 /// Which run.
@@ -359,6 +370,9 @@ pub(crate) enum Sandbox {
         /// Port on 127.0.0.1; 0 takes any that is free
         #[arg(long, value_name = "N", default_value_t = 0)]
         port: u16,
+        /// AWS only: no PostgreSQL, NATS, registry and local system
+        #[arg(long)]
+        bare: bool,
     },
     /// End it; what was in it is gone
     Down,

@@ -5,6 +5,7 @@
 //! address that answers when it is well. The lock is the truth: the kernel frees it when the
 //! process dies, while the file may be left behind.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -42,6 +43,20 @@ pub(crate) struct Info {
     pub(crate) access_key_id: String,
     pub(crate) secret_access_key: String,
     pub(crate) started_at: String,
+    #[serde(default)]
+    pub(crate) parts: Vec<Part>,
+    #[serde(default)]
+    pub(crate) inputs: BTreeMap<String, String>,
+}
+
+/// A real server beside the emulator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Part {
+    pub(crate) name: String,
+    pub(crate) address: String,
+    /// The package to install.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) missing: Option<String>,
 }
 
 /// The sandbox of a state folder.
@@ -70,12 +85,12 @@ impl Sandbox {
         })
     }
 
-    /// Starts it unless it is up, and waits until it answers. `true`: it was started.
-    pub(crate) fn up(&self, port: u16) -> CommandResult<(Info, bool)> {
+    /// Starts it unless it is up, and waits until it answers; a bare one has no real servers. `true`: it was started.
+    pub(crate) fn up(&self, port: u16, bare: bool) -> CommandResult<(Info, bool)> {
         if let Some(info) = self.info() {
             return Ok((info, false));
         }
-        let mut child = self.start(port)?;
+        let mut child = self.start(port, bare)?;
         let ended = wait(PATIENCE, || {
             if self.info().is_some() {
                 return Some(None);
@@ -141,7 +156,7 @@ impl Sandbox {
         matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
     }
 
-    fn start(&self, port: u16) -> CommandResult<Child> {
+    fn start(&self, port: u16, bare: bool) -> CommandResult<Child> {
         let failed = |what, path: &Path| {
             let path = path.to_owned();
             move |source| CommandError::from(FileError { what, path, source })
@@ -161,6 +176,7 @@ impl Sandbox {
             .arg(&self.folder)
             .arg("--port")
             .arg(port.to_string())
+            .args(bare.then_some("--bare"))
             .stdin(Stdio::null())
             .stdout(stdout)
             .stderr(stderr)
@@ -187,7 +203,7 @@ pub(crate) fn not_started(source: io::Error) -> CommandError {
 }
 
 /// The binary: as the environment says, else beside this one, else on the PATH.
-fn find_binary() -> PathBuf {
+pub(crate) fn find_binary() -> PathBuf {
     host::sandbox_bin().unwrap_or_else(|| {
         let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join(BINARY)));
         beside.filter(|path| path.is_file()).unwrap_or_else(|| PathBuf::from(BINARY))

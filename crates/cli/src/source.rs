@@ -1,6 +1,6 @@
 //! A plan from a file: a runbook that is planned, or a plan that was stored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,9 +14,27 @@ use switchback_model::plan::Plan;
 use crate::args::Inputs;
 use crate::error::{CommandError, CommandResult, FileError};
 use crate::output::quoted;
+use crate::sandbox::{DEFAULT_ACCOUNT, Info, find_binary};
 
 /// The input that names the AWS account.
-const ACCOUNT: &str = "account";
+pub(crate) const ACCOUNT: &str = "account";
+/// What else a sandbox gives: where its real servers are. The addresses are those that it has unless somebody else has
+/// them, so that a plan that is made while none is up is the plan that is made when one is.
+const SERVERS: [(&str, &str); 5] = [
+    ("image_source", "files"),
+    ("local_nats_url", "nats://127.0.0.1:14322"),
+    ("nats_url", "nats://127.0.0.1:14222"),
+    ("registry", "127.0.0.1:15000"),
+    ("health_connect_to", "127.0.0.1:18080"),
+];
+
+/// The input that is the command which exports what the running system knows.
+const EXPORT: &str = "export_command";
+
+/// As a sandbox gives it.
+fn export_command() -> String {
+    serde_json::json!([find_binary(), "export", "http://127.0.0.1:18080/export"]).to_string()
+}
 
 /// What a file holds.
 #[derive(Debug)]
@@ -81,17 +99,31 @@ pub(crate) fn given(inputs: &Inputs) -> BTreeMap<String, String> {
     inputs.inputs.iter().cloned().collect()
 }
 
-/// Whether the runbook asks for the account, and nobody said which.
-pub(crate) fn lacks_account(document: &Document, given: &BTreeMap<String, String>) -> bool {
-    let Document::Runbook(source) = document else { return false };
+/// The inputs that the runbook asks for, that nobody gave and that a sandbox gives: the account, and where its real
+/// servers are. A default does not count for a server: it is about another place.
+pub(crate) fn lacking(document: &Document, given: &BTreeMap<String, String>) -> BTreeSet<String> {
+    let Document::Runbook(source) = document else { return BTreeSet::new() };
     // What is wrong with the runbook is said when it is planned.
-    let asks = || parse(source).is_ok_and(|r| r.inputs.iter().any(|i| i.name.value == ACCOUNT));
-    !given.contains_key(ACCOUNT) && asks()
+    let Ok(runbook) = parse(source) else { return BTreeSet::new() };
+    let names = runbook.inputs.iter().map(|input| &input.name.value);
+    let is_given_by_sandboxes =
+        |name: &str| [ACCOUNT, EXPORT].contains(&name) || SERVERS.iter().any(|(of, _)| *of == name);
+    names.filter(|name| is_given_by_sandboxes(name) && !given.contains_key(*name)).cloned().collect()
 }
 
-/// Adds the account that the target plays.
-pub(crate) fn give_account(given: &mut BTreeMap<String, String>, account: &str) {
-    given.insert(ACCOUNT.to_owned(), account.to_owned());
+/// Adds what the sandbox gives; of servers that it has not, nothing. `None`: what a sandbox usually gives.
+pub(crate) fn give(given: &mut BTreeMap<String, String>, lacking: &BTreeSet<String>, sandbox: Option<&Info>) {
+    for name in lacking {
+        let usual = || SERVERS.iter().find(|(of, _)| of == name).map(|(_, value)| (*value).to_owned());
+        let value = match (name == ACCOUNT, sandbox) {
+            (true, Some(info)) => Some(info.account.clone()),
+            (true, None) => Some(DEFAULT_ACCOUNT.to_owned()),
+            (false, Some(info)) => info.inputs.get(name).cloned(),
+            (false, None) if name == EXPORT => Some(export_command()),
+            (false, None) => usual(),
+        };
+        given.extend(value.map(|value| (name.clone(), value)));
+    }
 }
 
 /// The command that rehearses what a file and these inputs make, without the program's name.
@@ -128,5 +160,18 @@ mod tests {
         assert!(!is_plan(r#"{"runbook": "x", "version": 1, "phases": []}"#));
         assert!(is_plan(r#"{"description":"","format":1,"runbook":"x"}"#));
         assert!(!is_plan("runbook: x\nformat: 1\n"));
+    }
+
+    #[test]
+    fn a_sandbox_gives_what_is_asked_for_and_not_said() {
+        let text = "runbook: x\nversion: 1\ninputs:\n  account: { type: string }\n  registry: { type: string }\n  \
+                    nats_url: { type: string, default: \"nats://there\" }\n  other: { type: string }\nphases: []\n";
+        let document = Document::Runbook(Source::from_bytes("x", text.as_bytes()).unwrap());
+        let mut given = BTreeMap::from([("registry".to_owned(), "mine".to_owned())]);
+        let lacking = lacking(&document, &given);
+        assert_eq!(lacking.iter().collect::<Vec<_>>(), ["account", "nats_url"]);
+        give(&mut given, &lacking, None);
+        let usual = [("account", DEFAULT_ACCOUNT), ("nats_url", "nats://127.0.0.1:14222"), ("registry", "mine")];
+        assert_eq!(given, usual.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
     }
 }

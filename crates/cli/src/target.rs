@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use switchback_aws::{AwsConfig, AwsContext, AwsProvider, CredentialSource, Role};
+use switchback_container::ask::RegistryAsk;
+use switchback_container::remote::{EngineConfig, Registries};
 use switchback_data::command::{CommandAsk, Commands};
 use switchback_data::file::{FileAsk, Files};
 use switchback_data::nats::ask::NatsAsk;
@@ -35,7 +37,7 @@ pub(crate) fn choose(app: &App, place: &Place) -> CommandResult<(Endpoint, Optio
     if !place.sandbox {
         return Ok((Endpoint { url: place.endpoint_url.clone(), sandbox: false, quiet_ms: None }, None));
     }
-    let (info, started) = Sandbox::of(&app.state).up(0)?;
+    let (info, started) = Sandbox::of(&app.state).up(0, false)?;
     if started {
         app.out.remark(&format!("sandbox started at {}", info.endpoint));
     }
@@ -73,6 +75,7 @@ pub(crate) async fn environment(
         contexts: Contexts::new()
             .with::<Answers<CommandAsk>>(Arc::new(Commands))
             .with::<Answers<FileAsk>>(Arc::new(Files::inside(&app.state)))
+            .with::<Answers<RegistryAsk>>(Arc::new(Registries::new(engine(app))))
             .with::<Answers<NatsAsk>>(Arc::new(Nats::new()))
             .with::<Answers<HttpAsk>>(Arc::new(Web))
             .with::<Answers<PgAsk>>(PgRemote::new("aws"))
@@ -103,6 +106,12 @@ pub(crate) async fn environment(
         };
     }
     Ok(env)
+}
+
+/// The container engine that builds: as `DOCKER_HOST` says, else where engines usually listen.
+fn engine(app: &App) -> EngineConfig {
+    let host = host::var("DOCKER_HOST").map(|host| host.to_string_lossy().into_owned());
+    EngineConfig { host: host.filter(|host| !host.is_empty()), scratch: app.state.join("builds") }
 }
 
 /// A target that is not the sandbox: AWS, or what stands in for it at an endpoint.

@@ -12,6 +12,8 @@
 //! - the *faults* lose, delay and spoil calls by plan;
 //! - the *server* is what the `switchback-sandbox` binary runs, on loopback.
 //!
+//! Beside it the binary keeps real servers for what a runbook moves data between: see [`Parts`].
+//!
 //! The faults stand in front of any other HTTP endpoint as well: see [`Proxy`].
 //!
 //! The binary that touches production does not link this crate: it talks to a sandbox as it talks to AWS.
@@ -20,6 +22,7 @@ mod calls;
 mod cbor;
 mod client;
 mod clock;
+mod database;
 mod emulator;
 mod endpoint;
 mod faults;
@@ -28,6 +31,7 @@ mod items;
 mod meddle;
 mod models;
 mod notes;
+mod parts;
 mod picture;
 mod place;
 mod proxy;
@@ -49,6 +53,7 @@ pub use self::clock::{Clock, Moment};
 pub use self::endpoint::{Cut, Endpoint, Request, Response};
 pub use self::faults::{Effect, Fault, Faults, Meddling, Plan, When};
 pub use self::meddle::Meddled;
+pub use self::parts::{Order, Part, PartError, PartSettings, Parts, supervise};
 pub use self::proxy::{Proxy, ProxyError, read_plan};
 pub use self::report::{Resource, World};
 pub use self::sandbox::{Builder, Sandbox, Snapshot};

@@ -14,7 +14,8 @@ use switchback_model::rehearsal::Line;
 use switchback_rehearsal::case::Case;
 use switchback_sandbox::rehearse::{self, Request};
 use switchback_sandbox::{
-    DEFAULT_ACCOUNT, DEFAULT_REGION, Info, Proxy, Sandbox, StateFolder, bind, read_plan, serve, serve_proxy,
+    DEFAULT_ACCOUNT, DEFAULT_REGION, Info, Order, PartSettings, Parts, Proxy, Sandbox, StateFolder, bind, read_plan,
+    serve, serve_proxy, supervise,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -41,6 +42,15 @@ enum Command {
     Faults(FaultsBefore),
     /// Rehearse the plan on stdin; prints JSON lines
     Rehearse(Rehearse),
+    /// Run a server for as long as stdin is open; how a sandbox runs its parts
+    #[command(hide = true)]
+    Part(Order),
+    /// Print what the local system of a sandbox exports; what a runbook runs there to export it
+    #[command(hide = true)]
+    Export {
+        /// `http://127.0.0.1:PORT/export`
+        url: String,
+    },
 }
 
 #[derive(Args)]
@@ -85,6 +95,12 @@ struct Serve {
     /// How long an unanswered write may still land, in milliseconds
     #[arg(long, value_name = "N", default_value_t = 200)]
     quiet_ms: u64,
+    /// AWS only: no PostgreSQL, NATS, registry and local system
+    #[arg(long)]
+    bare: bool,
+    /// Stream of the local system, with subjects that begin with `discovery.`
+    #[arg(long, value_name = "NAME", default_value = "DISCOVERIES")]
+    local_stream: String,
 }
 
 #[derive(Args)]
@@ -127,6 +143,8 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => block_on(run(arguments)),
         Command::Faults(arguments) => block_on(run_faults(arguments)),
         Command::Rehearse(arguments) => rehearse(&arguments),
+        Command::Export { url } => export(&url),
+        Command::Part(order) => block_on(async { Ok(supervise(order).await?) }),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -185,7 +203,10 @@ async fn run(arguments: Serve) -> Result<(), Box<dyn std::error::Error>> {
         .settle(Duration::from_millis(arguments.settle_ms))
         .slow(Duration::from_millis(arguments.slow_ms.unwrap_or(arguments.settle_ms)))
         .iam_lag(arguments.iam_lag)
+        .databases(!arguments.bare)
         .build();
+    let settings = PartSettings { state: arguments.state.clone(), stream: arguments.local_stream };
+    let parts = if arguments.bare { None } else { Some(Parts::prepare(&settings, &sandbox).await?) };
     state.publish(&Info {
         version: 1,
         endpoint: endpoint.clone(),
@@ -196,11 +217,16 @@ async fn run(arguments: Serve) -> Result<(), Box<dyn std::error::Error>> {
         access_key_id: "AKIASANDBOXSANDBOX00".to_owned(),
         secret_access_key: "the-sandbox-takes-any-secret".to_owned(),
         started_at: started_at(),
+        parts: parts.as_ref().map(|parts| parts.list().to_vec()).unwrap_or_default(),
+        inputs: parts.as_ref().map(Parts::inputs).unwrap_or_default(),
     })?;
     tracing::info!(%endpoint, state = %arguments.state.display(), "listening");
     let _ = writeln!(std::io::stdout(), "{endpoint}");
 
     serve(sandbox, listener, stop.came()).await;
+    if let Some(parts) = parts {
+        parts.end().await;
+    }
     tracing::info!("stopped");
     Ok(())
 }
@@ -247,4 +273,20 @@ impl Stop {
 #[expect(clippy::disallowed_methods, reason = "for people: nothing decides on it")]
 fn started_at() -> String {
     jiff::Timestamp::now().to_string()
+}
+
+/// Plain HTTP on loopback.
+fn export(url: &str) -> Result<(), Box<dyn std::error::Error>> {
+    let bad = || format!("`{url}` is not `http://ADDRESS:PORT/PATH`");
+    let (address, path) = url.strip_prefix("http://").and_then(|rest| rest.split_once('/')).ok_or_else(bad)?;
+    let mut stream = std::net::TcpStream::connect(address)?;
+    write!(stream, "GET /{path} HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
+    let mut reply = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut reply)?;
+    let (head, body) = reply.split_once("\r\n\r\n").ok_or("there was no reply")?;
+    if !head.lines().next().is_some_and(|line| line.contains(" 200")) {
+        return Err(format!("`{url}` answered: {}", head.lines().next().unwrap_or_default()).into());
+    }
+    std::io::stdout().write_all(body.as_bytes())?;
+    Ok(())
 }

@@ -339,7 +339,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         kind: "namespace",
-        service: Service::ServiceDiscovery,
+        service: Service::CloudMap,
         names: &["Id", "NamespaceId", "Values"],
         delete: |it| Ask::Json("DeleteNamespace", json!({"Id": end_of(&it.id)})),
         change: |it, _| {
@@ -349,7 +349,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         kind: "discovery-service",
-        service: Service::ServiceDiscovery,
+        service: Service::CloudMap,
         names: &["Id", "ServiceId"],
         delete: |it| Ask::Json("DeleteService", json!({"Id": end_of(&it.id)})),
         change: |it, _| {
@@ -517,6 +517,9 @@ const ROWS: &[Row] = &[
     },
     // What models hold: kind, service, and the fields of its calls that name it.
     modelled("file", Service::File, &["path"]),
+    modelled("image", Service::Registry, &["image"]),
+    modelled("image-tag", Service::Registry, &["image"]),
+    modelled("image-build", Service::Registry, &["name"]),
     modelled("database", Service::Postgresql, &["name", "database"]),
     modelled("migration", Service::Postgresql, &["name"]),
     modelled("imported-rows", Service::Postgresql, &["table"]),

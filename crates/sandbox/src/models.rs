@@ -9,6 +9,8 @@ pub(crate) mod command;
 pub(crate) mod file;
 pub(crate) mod nats;
 pub(crate) mod postgresql;
+pub(crate) mod registry;
+pub(crate) mod web;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -65,17 +67,21 @@ pub(crate) struct Models {
     pub(crate) file: Arc<file::Files>,
     pub(crate) postgresql: Arc<postgresql::Servers>,
     pub(crate) nats: Arc<nats::Nats>,
+    pub(crate) registry: Arc<registry::Registry>,
+    pub(crate) web: Arc<web::Web>,
+    pub(crate) ports: Arc<web::Ports>,
 }
 
 impl Models {
     /// Everything that they hold.
     pub(crate) fn things(&self) -> Vec<Modelled> {
-        [self.file.things(), self.nats.things(), self.postgresql.things()].concat()
+        [self.file.things(), self.nats.things(), self.postgresql.things(), self.registry.things()].concat()
     }
 
     /// What the steps of a plan find there in a rehearsal, as the operator's systems have it before a run.
     pub(crate) fn seed(&mut self, plan: &Plan) {
         Arc::make_mut(&mut self.nats).seed(plan);
+        Arc::make_mut(&mut self.web).seed(plan);
         let imports = command::imports(plan);
         if !imports.is_empty() {
             let names: BTreeSet<String> = imports.iter().flat_map(|import| import.fields.iter().cloned()).collect();
@@ -95,6 +101,9 @@ impl Models {
             Service::File => handle(&mut self.file, input),
             Service::Postgresql => handle(&mut self.postgresql, input),
             Service::Nats => handle(&mut self.nats, input),
+            Service::Registry => handle(&mut self.registry, input),
+            Service::Http => handle(&mut self.web, input),
+            Service::Tcp => handle(&mut self.ports, input),
             other => Err(Refusal::internal(format!("The sandbox has no model of {}", other.name()))),
         }
     }

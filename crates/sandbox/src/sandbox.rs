@@ -1,5 +1,6 @@
 //! The sandbox as one thing: the layers put together, and the handles to look at it and to move it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
 use crate::client::Client;
 use crate::clock::{Clock, Moment};
+use crate::database::{self, Database, Role};
 use crate::endpoint::{Endpoint, Request};
 use crate::faults::{FaultLayer, Faults, Late, Meddling};
 use crate::meddle::Meddled;
@@ -115,6 +117,13 @@ impl Builder {
         self
     }
 
+    /// Whether Aurora clusters lead to a real server, which the parts of the sandbox bring ([`Parts`](crate::Parts)).
+    /// Off by default: endpoints lead nowhere then.
+    pub fn databases(mut self, are_real: bool) -> Self {
+        self.settings.database = are_real.then(|| Arc::new(Database::new()));
+        self
+    }
+
     /// The host name of every load balancer, instead of one like AWS's: `127.0.0.1` leads to what is served there.
     pub fn balancer_host(mut self, host: impl Into<String>) -> Self {
         self.settings.balancer_host = Some(host.into());
@@ -216,6 +225,26 @@ impl Sandbox {
 
     pub(crate) fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    /// What its clusters and a real server have in common.
+    pub(crate) fn database(&self) -> Option<&Arc<Database>> {
+        self.0.settings.database.as_ref()
+    }
+
+    /// The master users of the clusters that exist, by what the clusters are known by for their life. Those whose
+    /// password AWS keeps are left out: nobody could sign in.
+    pub(crate) async fn database_roles(&self) -> BTreeMap<String, Role> {
+        let Some(database) = self.database() else { return BTreeMap::new() };
+        let places = self.places().await;
+        let clusters = places.values().flat_map(|local| local.picture.rds.clusters.values().map(move |it| (local, it)));
+        let roles = clusters.filter_map(|(local, it)| {
+            let id = database::id(&it.arn, &local.notes);
+            let role =
+                Role { name: it.master.clone()?, password: database.password(&id)?, database: it.database.clone() };
+            Some((id, role))
+        });
+        roles.collect()
     }
 
     /// All of it, to be restored here or in another sandbox of the same account and region.

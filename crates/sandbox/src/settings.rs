@@ -1,6 +1,9 @@
 //! What a sandbox is told when it is made.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::database::Database;
 
 /// The account that a sandbox plays when it is not told another one.
 pub const DEFAULT_ACCOUNT: &str = "123456789012";
@@ -39,6 +42,8 @@ pub(crate) struct Settings {
     /// How many items of a `BatchWriteItem` are written; the others are given back as unprocessed. All by default.
     pub(crate) batch: Option<usize>,
     pub(crate) quotas: Quotas,
+    /// Where clusters really listen; `None`: nowhere.
+    pub(crate) database: Option<Arc<Database>>,
 }
 
 impl Default for Settings {
@@ -52,6 +57,7 @@ impl Default for Settings {
             balancer_host: None,
             batch: None,
             quotas: Quotas::default(),
+            database: None,
         }
     }
 }

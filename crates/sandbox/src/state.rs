@@ -3,12 +3,15 @@
 //! The lock belongs to the process and is freed by the kernel when it dies; the file may be left behind by a process
 //! that was killed. Who reads it has to look whether the endpoint answers.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+use crate::parts::Part;
 
 /// What `sandbox.json` says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +34,12 @@ pub struct Info {
     pub secret_access_key: String,
     /// When it was started, in UTC.
     pub started_at: String,
+    /// The real servers beside it; none in one that is bare.
+    #[serde(default)]
+    pub parts: Vec<Part>,
+    /// What a runbook's inputs of these names are, unless the operator says it. No secret is among them.
+    #[serde(default)]
+    pub inputs: BTreeMap<String, String>,
 }
 
 /// What can go wrong with the folder.
@@ -140,6 +149,8 @@ mod tests {
             access_key_id: "A".into(),
             secret_access_key: "B".into(),
             started_at: "2026-01-01T00:00:00Z".into(),
+            parts: vec![Part { name: "nats".into(), address: "127.0.0.1:2".into(), missing: None }],
+            inputs: BTreeMap::from([("nats_url".into(), "nats://127.0.0.1:2".into())]),
         }
     }
 

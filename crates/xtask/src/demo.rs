@@ -52,6 +52,7 @@ impl Drop for Sandbox {
 
 pub(crate) fn demo() -> Result<(), Failed> {
     tools::c_compiler()?;
+    tools::servers()?;
     tools::build()?;
     let state = tempfile::tempdir().map_err(|e| Failed(format!("no folder for the demo's state: {e}")))?;
     let sandbox = Sandbox { switchback: built("switchback")?, state };

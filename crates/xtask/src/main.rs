@@ -69,6 +69,7 @@ fn main() -> ExitCode {
 fn test(filter: Option<&str>) -> Result<(), Failed> {
     tools::c_compiler()?;
     let python = tools::python_tools()?;
+    tools::servers()?;
     tools::build()?;
     let mut tests = if tools::has_nextest() {
         let mut tests = cargo();

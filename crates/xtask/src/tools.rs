@@ -28,6 +28,31 @@ pub(crate) fn has_nextest() -> bool {
     succeeds(cargo().args(["nextest", "--version"]))
 }
 
+/// The servers that the sandbox runs beside its emulator, and tests run by themselves: package, and what it has that
+/// is looked for.
+const SERVERS: [(&str, &[&str]); 3] = [
+    ("postgresql", &["initdb", "postgres"]),
+    ("nats-server", &["nats-server"]),
+    ("docker-registry", &["docker-registry"]),
+];
+/// Where packages put binaries that need not be on the PATH.
+const BESIDE_PATH: [&str; 3] = ["/usr/bin", "/usr/sbin", "/usr/local/bin"];
+
+/// Installs those that are missing.
+pub(crate) fn servers() -> Result<(), Failed> {
+    let missing: Vec<&str> =
+        SERVERS.iter().filter(|(_, binaries)| !binaries.iter().all(|it| is_there(it))).map(|(name, _)| *name).collect();
+    if missing.is_empty() { Ok(()) } else { install(&missing) }
+}
+
+fn is_there(binary: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let debian = versions.map(|version| version.path().join("bin"));
+    let mut folders = std::env::split_paths(&path).chain(BESIDE_PATH.map(PathBuf::from)).chain(debian);
+    folders.any(|folder| folder.join(binary).is_file())
+}
+
 /// A virtual environment with moto (the independent AWS emulator) and the AWS CLI.
 pub(crate) struct PythonTools {
     bin: PathBuf,

@@ -534,6 +534,14 @@ const CASES: &[(&str, &[&str], &str)] = &[
     ),
     ("aws.kms.key", &[], KEY),
     (
+        "container.image",
+        &[],
+        r#"
+      - id: image
+        op: container.image
+        with: { repository: registry.example/team/app, tag: v1, layout: { executables: { /app: "x" }, entrypoint: [/app] } }"#,
+    ),
+    (
         "aws.kms.alias",
         &[KEY],
         r#"
@@ -715,6 +723,7 @@ tests! {
     discovery_service, "aws.servicediscovery.service";
     key, "aws.kms.key";
     alias, "aws.kms.alias";
+    image, "container.image";
     pg_database, "postgres.database";
     pg_migrations, "postgres.migrations";
     pg_import, "postgres.import";

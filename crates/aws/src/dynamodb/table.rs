@@ -867,7 +867,7 @@ impl Operation for Table {
         // Its tags may go before it does, so this goes by its id.
         let look = || async {
             let there = describe(cx, name).await?;
-            Ok(there.is_none_or(|it| it.table_id() != Some(out.table_id.as_str())).then_some(()))
+            Ok(there.is_none_or(|it| it.table_id().unwrap_or_default() != out.table_id).then_some(()))
         };
         cx.wait_for(&format!("waiting until {} `{name}` is gone", There::WHAT), named::POLL, look).await?;
         Ok(undo)
@@ -895,7 +895,7 @@ impl Operation for Table {
             .compare("active", true, is_active(it))
             .compare("settings", wanted, got);
         if let Some(out) = out {
-            verdict = verdict.compare("table_id", out.table_id.as_str(), it.table_id());
+            verdict = verdict.compare("table_id", out.table_id.as_str(), it.table_id().unwrap_or_default());
         }
         if let Some(wanted) = params.point_in_time_recovery {
             verdict = verdict.compare("point_in_time_recovery", wanted, backed_up);

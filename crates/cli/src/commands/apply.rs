@@ -1,6 +1,6 @@
 //! `apply FILE|PLAN`: shows the plan, asks, and runs it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use switchback_engine::history::History;
@@ -24,16 +24,14 @@ pub(crate) fn run(app: &App, args: &Apply) -> CommandResult<u8> {
     let document = source::read(&args.file)?;
     let registry = app.registry()?;
     let mut given = source::given(&args.inputs);
-    let lacks_account = args.place.sandbox && source::lacks_account(&document, &given);
-    if !lacks_account {
+    let lacking = if args.place.sandbox { source::lacking(&document, &given) } else { BTreeSet::new() };
+    if lacking.is_empty() {
         // What is wrong is said before anything is started.
         let made = source::plan(&document, &registry, &given)?;
         certificate::must_suffice(&rehearsal(app, args, &made, &given)?)?;
     }
     let (endpoint, sandbox) = target::choose(app, &args.place)?;
-    if let Some(info) = sandbox.filter(|_| lacks_account) {
-        source::give_account(&mut given, &info.account);
-    }
+    source::give(&mut given, &lacking, sandbox.as_ref());
     let made = source::plan(&document, &registry, &given)?;
     let rehearsal = rehearsal(app, args, &made, &given)?;
     certificate::must_suffice(&rehearsal)?;
@@ -42,7 +40,7 @@ pub(crate) fn run(app: &App, args: &Apply) -> CommandResult<u8> {
     secret::check_names(&plan, &args.secrets)?;
 
     let mut shown = view::view(&plan, &hash, &registry, &endpoint);
-    shown.secrets = secret::views(app, &plan, &args.secrets);
+    shown.secrets = secret::views(app, &plan, &registry, &args.secrets);
     shown.rehearsal = Some(rehearsal.clone());
     if app.out.json {
         app.out.line("plan", None, &shown)?;

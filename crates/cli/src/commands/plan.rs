@@ -28,13 +28,14 @@ pub(crate) fn run(app: &App, args: &Plan) -> CommandResult<u8> {
     } else {
         target::choose(app, &args.place)?
     };
-    if let Some(info) = sandbox.filter(|_| source::lacks_account(&document, &given)) {
-        source::give_account(&mut given, &info.account);
+    if args.place.sandbox {
+        let lacking = source::lacking(&document, &given);
+        source::give(&mut given, &lacking, sandbox.as_ref());
     }
     let made = source::plan(&document, &registry, &given)?;
     secret::check_names(&made.plan, &args.secrets)?;
     let mut shown = view::view(&made.plan, &made.hash, &registry, &endpoint);
-    shown.secrets = secret::views(app, &made.plan, &args.secrets);
+    shown.secrets = secret::views(app, &made.plan, &registry, &args.secrets);
     let rehearse = source::rehearse(&args.file, &given);
     shown.rehearsal = Some(certificate::look(app, &args.rehearsal, &made, false, rehearse)?);
     if !args.offline {

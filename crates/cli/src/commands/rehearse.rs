@@ -26,15 +26,16 @@ pub(crate) fn run(app: &App, args: &Rehearse) -> CommandResult<u8> {
     }
     let document = source::read(&args.file)?;
     let mut given = source::given(&args.inputs);
-    if source::lacks_account(&document, &given) {
-        let info = Sandbox::of(&app.state).info();
-        let account = info.map_or_else(|| DEFAULT_ACCOUNT.to_owned(), |info| info.account);
+    let lacking = source::lacking(&document, &given);
+    let info = if lacking.is_empty() { None } else { Sandbox::of(&app.state).info() };
+    if lacking.contains(source::ACCOUNT) {
+        let account = info.as_ref().map_or(DEFAULT_ACCOUNT, |info| &info.account);
         app.out.note(&format!(
             "no account is given, so this is the plan for the sandbox's, {account}; \
              for another one say --input account=ID, since that is another plan"
         ));
-        source::give_account(&mut given, &account);
     }
+    source::give(&mut given, &lacking, info.as_ref());
     let made = source::plan(&document, app.registry()?.as_ref(), &given)?;
     let mut told = Told {
         out: &app.out,

@@ -139,6 +139,7 @@ async fn rescue(cx: &Cx, params: &Params) -> OpResult<()> {
 impl Operation for Database {
     const KIND: &'static str = "postgres.database";
     const VERSION: u32 = 1;
+    const SECRETS_BACK: bool = true;
     type Params = Params;
     type Before = Before;
     type Output = Output;

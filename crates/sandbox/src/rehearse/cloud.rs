@@ -11,6 +11,7 @@ use futures_util::FutureExt as _;
 use http::header::{AUTHORIZATION, USER_AGENT};
 use http::{HeaderName, HeaderValue};
 use switchback_aws::{AwsConfig, AwsContext, AwsProvider};
+use switchback_container::ask::RegistryAsk;
 use switchback_data::command::CommandAsk;
 use switchback_data::file::FileAsk;
 use switchback_data::nats::ask::NatsAsk;
@@ -22,6 +23,7 @@ use switchback_engine::provider::Provider;
 use switchback_engine::remote::{Answers, Ask, Remote};
 use switchback_model::plan::{Plan, Target};
 use switchback_model::{ErrorClass, OpError, OpResult, RunId};
+use switchback_probe::web::{HttpAsk, TcpAsk};
 use switchback_rehearsal::world::{Call, Fault, Look, Reply, Saved, Tap, Turn, World};
 
 use super::{QUIET, SETTLE, look};
@@ -222,6 +224,9 @@ impl Line {
             .with::<Answers<FileAsk>>(Arc::new(self.clone()))
             .with::<Answers<PgAsk>>(Arc::new(self.clone()))
             .with::<Answers<NatsAsk>>(Arc::new(self.clone()))
+            .with::<Answers<HttpAsk>>(Arc::new(self.clone()))
+            .with::<Answers<RegistryAsk>>(Arc::new(self.clone()))
+            .with::<Answers<TcpAsk>>(Arc::new(self.clone()))
     }
 
     fn request<A: Ask>(&self, cx: &Cx, ask: &A) -> Request {

@@ -24,6 +24,7 @@ mod kms;
 mod lambda;
 mod logs;
 mod nat;
+mod parts;
 mod places;
 mod protocols;
 mod rds;

@@ -9,6 +9,7 @@ use super::super::Desk;
 use super::catalog::{self, Version};
 use super::form::{self, list, write_tags};
 use super::{arn_of, domain, is, note, parameter_group, resource_id, snapshot, status, text, texts};
+use crate::database;
 use crate::picture::rds::Cluster;
 use crate::query::Params;
 use crate::refusal::Refusal;
@@ -80,7 +81,29 @@ pub(super) async fn create(desk: &mut Desk<'_>, params: &Params) -> Result<Strin
             ("secret_key", json!(secret_key)),
         ],
     );
+    sign_in(desk, &arn, engine, params);
     Ok(one(desk, &name))
+}
+
+/// The engine that there is a real server of.
+const POSTGRES: &str = "aurora-postgresql";
+
+/// Lets the master user of a cluster sign in to the real server, with the password of this call, on the cluster's port.
+fn sign_in(desk: &Desk<'_>, arn: &str, engine: &str, params: &Params) {
+    let Some(database) = desk.settings.database.as_ref().filter(|_| engine == POSTGRES) else { return };
+    let port = params.get("Port").and_then(|port| port.parse().ok());
+    if let Some(port) = port {
+        database.open(port);
+    }
+    if let Some(password) = params.get("MasterUserPassword") {
+        database.set_password(&database::id(arn, desk.notes()), password);
+    }
+}
+
+/// Where a cluster of this engine, or a member of it, really listens.
+pub(super) fn real_host(desk: &Desk<'_>, engine: &str) -> Option<String> {
+    let database = desk.settings.database.as_ref().filter(|_| engine == POSTGRES)?;
+    Some(database.host().to_string())
 }
 
 /// With those parameters that have a value.
@@ -225,8 +248,9 @@ fn write(desk: &Desk<'_>, xml: &mut Xml, name: &str, it: &Cluster) {
     xml.leaf_if("DatabaseName", it.database.as_ref());
     xml.leaf_if("DBClusterParameterGroup", it.parameter_group.as_ref());
     xml.leaf_if("DBSubnetGroup", it.subnet_group.as_ref());
-    xml.leaf("Endpoint", format!("{name}.cluster-{}", domain(desk)));
-    xml.leaf("ReaderEndpoint", format!("{name}.cluster-ro-{}", domain(desk)));
+    let host = |kind: &str| real_host(desk, &it.engine).unwrap_or_else(|| format!("{name}.{kind}-{}", domain(desk)));
+    xml.leaf("Endpoint", host("cluster"));
+    xml.leaf("ReaderEndpoint", host("cluster-ro"));
     xml.leaf_if("Port", it.port);
     xml.leaf("MultiAZ", it.members.len() > 1);
     xml.leaf_if("MasterUsername", it.master.as_ref());
@@ -283,7 +307,7 @@ pub(super) fn write_secret(desk: &Desk<'_>, xml: &mut Xml, kind: &str, arn: &str
 
 pub(super) async fn modify(desk: &mut Desk<'_>, params: &Params) -> Result<String, Refusal> {
     let (name, held) = existing(desk, params)?;
-    let arn = held.arn.clone();
+    let (arn, engine) = (held.arn.clone(), held.engine.clone());
     check_available(desk, &name, &arn)?;
     if params.get("NewDBClusterIdentifier").is_some() {
         return Err(Refusal::new("NotImplemented", "The sandbox does not rename clusters").with_status(501));
@@ -349,6 +373,7 @@ pub(super) async fn modify(desk: &mut Desk<'_>, params: &Params) -> Result<Strin
     if !capacity.is_null() {
         note(desk, &arn, [("capacity", capacity)]);
     }
+    sign_in(desk, &arn, &engine, params);
     Ok(one(desk, &name))
 }
 

@@ -359,7 +359,8 @@ fn write(desk: &Desk<'_>, xml: &mut Xml, name: &str, it: &Instance) {
     // There is nothing to connect to until it is there.
     if status != "creating" {
         xml.tag("Endpoint", |xml| {
-            xml.leaf("Address", format!("{name}.{}", domain(desk)));
+            let real = cluster.and_then(|cluster| super::cluster::real_host(desk, &cluster.engine));
+            xml.leaf("Address", real.unwrap_or_else(|| format!("{name}.{}", domain(desk))));
             xml.leaf_if("Port", it.port);
         });
     }
