@@ -41,6 +41,8 @@ pub const QUIET: Duration = Duration::from_secs(30);
 pub const LEDGER_SCHEMA: &str = "switchback";
 /// The code of an error that says: there is no such database.
 pub const NO_DATABASE: &str = "3D000";
+/// The code of an error that says: there is no such table.
+pub const NO_TABLE: &str = "42P01";
 
 /// The marks of this step, as the ledgers keep them.
 fn marks(cx: &Cx) -> Marks {
@@ -73,10 +75,11 @@ fn unexpected(ask: &str, answer: &PgAnswer) -> OpError {
     OpError::permanent(format!("the answer to `{ask}` has another form: {answer:?}"))
 }
 
-/// What is read of a database; nothing where the database is not there (any more), and nothing can be in it.
+/// What is read of a database or a table; nothing where it is not there (any more), and nothing can be in it: a drop whose
+/// reply was lost may land at any moment.
 fn unless_gone<T: Default>(read: OpResult<T>) -> OpResult<T> {
     match read {
-        Err(e) if e.code.as_deref() == Some(NO_DATABASE) => Ok(T::default()),
+        Err(e) if [Some(NO_DATABASE), Some(NO_TABLE)].contains(&e.code.as_deref()) => Ok(T::default()),
         other => other,
     }
 }

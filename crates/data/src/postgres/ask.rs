@@ -276,6 +276,8 @@ pub struct Migration {
     pub up_sha256: String,
     /// SHA-256 of what undoes it, in hex.
     pub down_sha256: String,
+    /// What it changed.
+    pub changes: Vec<Change>,
     /// Who applied it.
     pub marks: Marks,
 }

@@ -130,7 +130,8 @@ async fn rescue(cx: &Cx, params: &Params) -> OpResult<()> {
     for table in tables {
         cx.progress(&format!("exporting {table} before the database is dropped"));
         let path = format!("{}/{}.jsonl", export::folder(cx), export::file_name(&table));
-        export::write(cx, &path, &mut Lines::of(on.clone(), RowSource::Table(table))).await?;
+        let mut rows = Lines::of(on.clone(), RowSource::Table(table));
+        unless_gone(export::write(cx, &path, &mut rows).await.map(Some))?;
     }
     Ok(())
 }

@@ -169,23 +169,23 @@ fn in_sum(migrations: &[Applied]) -> Sum<'_> {
     all
 }
 
-/// The rows of the tables that the migrations made go into files before the tables go.
-async fn rescue(cx: &Cx, params: &Params, output: &Output) -> OpResult<()> {
+/// The rows of the tables that these migrations made go into files before the tables go.
+async fn rescue(cx: &Cx, params: &Params, ours: &[&Migration]) -> OpResult<()> {
     let filled = match cx.ask(PgAsk::ListTables { on: params.connection.clone() }).await? {
         PgAnswer::Tables(tables) => tables,
         other => return Err(unexpected("ListTables", &other)),
     };
-    let changes = in_sum(&output.migrations);
-    // What was applied and not recorded any more before a crash may have made any of them.
-    let unknown = output.digest.is_empty();
-    for table in filled {
-        let made = changes.get(&("table", table.as_str())).is_some_and(|(was, is)| was.is_none() && is.is_some());
-        if made || unknown {
-            cx.progress(&format!("exporting {table} before it is dropped"));
-            let path = format!("{}/{}.jsonl", export::folder(cx), export::file_name(&table));
-            let from = RowSource::Table(table);
-            export::write(cx, &path, &mut Lines::of(params.connection.clone(), from)).await?;
-        }
+    let made: BTreeSet<&str> = ours
+        .iter()
+        .flat_map(|migration| &migration.changes)
+        .filter(|change| change.kind == "table" && change.was.is_none())
+        .map(|change| change.name.as_str())
+        .collect();
+    for table in filled.into_iter().filter(|table| made.contains(table.as_str())) {
+        cx.progress(&format!("exporting {table} before it is dropped"));
+        let path = format!("{}/{}.jsonl", export::folder(cx), export::file_name(&table));
+        let mut rows = Lines::of(params.connection.clone(), RowSource::Table(table));
+        unless_gone(export::write(cx, &path, &mut rows).await.map(Some))?;
     }
     Ok(())
 }
@@ -298,14 +298,14 @@ impl Operation for Migrations {
         Ok(Found::Absent)
     }
 
-    async fn rollback(&self, cx: &Cx, params: &Params, _before: &Before, output: &Output) -> OpResult<Undo> {
+    async fn rollback(&self, cx: &Cx, params: &Params, _before: &Before, _out: &Output) -> OpResult<Undo> {
         let marks = marks(cx);
         let there = unless_gone(ledger(cx, &params.connection).await)?;
         let ours: Vec<&Migration> = there.iter().filter(|entry| entry.marks == marks).collect();
         if ours.is_empty() {
             return Ok(Undo::Nothing);
         }
-        rescue(cx, params, output).await?;
+        rescue(cx, params, &ours).await?;
         for entry in ours.into_iter().rev() {
             cx.progress(&format!("undoing migration {} {}", entry.version, entry.name));
             let ask =

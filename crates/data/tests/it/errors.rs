@@ -1,8 +1,8 @@
 //! What a real server refuses, and what that means.
 
-use switchback_data::postgres::Connection;
 use switchback_data::postgres::ask::{Marks, PgAsk};
-use switchback_data::postgres::connection::Tls;
+use switchback_data::postgres::connection::{Reach, Tls};
+use switchback_data::postgres::{Connection, PgRemote};
 use switchback_model::{ErrorClass, SecretRef};
 
 use crate::support::{PASSWORD, Run, Server, ask};
@@ -52,4 +52,28 @@ async fn a_write_that_is_cut_off_may_have_happened() {
     let error = ask(&cx, apply).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Ambiguous, "{error:?}");
     assert_eq!(server.sql("postgres", "SELECT to_regclass('t') IS NULL"), ["t"]);
+}
+
+/// The way through an instance is opened once, serves every call, and says why when it cannot be opened.
+#[tokio::test]
+async fn a_server_that_only_an_instance_can_reach() {
+    let (server, folder) = (Server::start(), tempfile::tempdir().unwrap());
+    let tests = std::env::current_exe().unwrap();
+    let forward = tests.parent().and_then(std::path::Path::parent).unwrap().join("examples/forward");
+    let run = Run::by(1, folder.path(), PgRemote::new(forward));
+    let cx = run.cx("step");
+    let through = |instance: &str| Connection {
+        host: "db.internal.invalid".into(),
+        connect: Reach::Ssm(instance.into()),
+        ..server.on("postgres")
+    };
+    for _ in 0..2 {
+        assert!(ask(&cx, PgAsk::ListTables { on: through("i-0123456789abcdef0") }).await.is_ok());
+    }
+    let error = ask(&cx, PgAsk::ListTables { on: through("i-0gone") }).await.unwrap_err();
+    assert_eq!(error.class, ErrorClass::Unavailable);
+    assert!(error.message.contains("TargetNotConnected"), "{error}");
+    let none = Run::by(1, folder.path(), PgRemote::new("/nonexistent/aws"));
+    let error = ask(&none.cx("step"), PgAsk::ListTables { on: through("i-0123") }).await.unwrap_err();
+    assert!(error.message.contains("cannot be started"), "{error}");
 }

@@ -339,6 +339,7 @@ impl Model for Servers {
                     name: it.name.clone(),
                     up_sha256: it.up_sha256.clone(),
                     down_sha256: it.down_sha256.clone(),
+                    changes: it.changes.clone(),
                     marks: it.marks.clone(),
                 };
                 PgAnswer::Migrations(self.connected(&on)?.migrations.iter().map(of).collect())

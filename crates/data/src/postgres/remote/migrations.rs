@@ -26,22 +26,29 @@ pub(super) async fn describe(conn: &mut PgConnection) -> Tried<PgAnswer> {
         return Ok(PgAnswer::Migrations(Vec::new()));
     }
     let rows = sqlx::query(
-        "SELECT version, name, up_sha256, down_sha256, run, step, generation FROM switchback.migrations ORDER BY version",
+        "SELECT version, name, up_sha256, down_sha256, run, step, generation, changes FROM switchback.migrations \
+         ORDER BY version",
     );
     let rows = rows.fetch_all(&mut *tx).await?;
     let migrations = rows
         .iter()
         .map(|row| {
+            let changes: String = row.try_get(7)?;
             Ok(Migration {
                 version: count(row.try_get(0)?),
                 name: row.try_get(1)?,
                 up_sha256: row.try_get(2)?,
                 down_sha256: row.try_get(3)?,
+                changes: changes_in(&changes)?,
                 marks: marks(row.try_get(4)?, row.try_get(5)?, row.try_get(6)?),
             })
         })
-        .collect::<sqlx::Result<_>>()?;
+        .collect::<Tried<_>>()?;
     Ok(PgAnswer::Migrations(migrations))
+}
+
+fn changes_in(text: &str) -> Tried<Vec<Change>> {
+    serde_json::from_str(text).map_err(|_| malformed("the changes in the ledger"))
 }
 
 fn marks(run: String, step: String, generation: i64) -> Marks {
@@ -92,9 +99,7 @@ pub(super) async fn apply(
             let error = OpError::drift(format!("migration {version} was applied with another text"));
             return Err(error.with_hint("the journal and the ledger of the database do not belong together").into());
         }
-        let changes: Vec<Change> =
-            serde_json::from_str(&there.changes).map_err(|_| malformed("the changes in the ledger"))?;
-        return Ok(PgAnswer::Applied(changes));
+        return Ok(PgAnswer::Applied(changes_in(&there.changes)?));
     }
     let before = catalog::objects(&mut tx).await?;
     sqlx::raw_sql(AssertSqlSafe(up.to_owned())).execute(&mut *tx).await?;

@@ -23,6 +23,16 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 const OPEN: &str = "Waiting for connections";
 const DOCUMENT: &str = "AWS-StartPortForwardingSessionToRemoteHost";
 
+impl Drop for Tunnel {
+    /// The CLI has a plugin that it started: both end.
+    fn drop(&mut self) {
+        let group = self.child.id().and_then(|id| rustix::process::Pid::from_raw(i32::try_from(id).ok()?));
+        if let Some(group) = group {
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::TERM);
+        }
+    }
+}
+
 /// The ways that are open, by instance, server and port.
 #[derive(Default)]
 pub(super) struct Tunnels {
@@ -75,12 +85,14 @@ impl Tunnels {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
+            .process_group(0)
             .spawn()
             .map_err(|e| {
                 unavailable(format!("the AWS CLI cannot be started: {e}"))
                     .with_hint("install the AWS CLI and its session plugin, for `connect: { ssm: INSTANCE }`")
             })?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let tunnel = Tunnel { child, port };
         let opened = async {
             let Some(stdout) = stdout else { return false };
             let mut lines = BufReader::new(stdout).lines();
@@ -100,9 +112,9 @@ impl Tunnels {
                     while let Ok(Some(_)) = lines.next_line().await {}
                 });
             }
-            return Ok(Tunnel { child, port });
+            return Ok(tunnel);
         }
-        let _ = child.start_kill();
+        drop(tunnel);
         let mut said = String::new();
         if let Some(stderr) = stderr {
             let mut lines = BufReader::new(stderr).lines();

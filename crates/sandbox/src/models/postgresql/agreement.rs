@@ -129,6 +129,12 @@ fn plain(answer: OpResult<PgAnswer>) -> String {
             let names: BTreeSet<_> = all.iter().filter_map(there).collect();
             format!("{names:?}")
         }
+        Ok(PgAnswer::Migrations(all)) => {
+            let of = |m: &switchback_data::postgres::ask::Migration| {
+                format!("{} {} {} {} {:?}", m.version, m.name, m.up_sha256, m.down_sha256, m.marks)
+            };
+            format!("{:?}", all.iter().map(of).collect::<Vec<_>>())
+        }
         Ok(PgAnswer::Batches(all)) => {
             format!("{:?}", all.iter().map(|b| (b.batch, b.rows, &b.checksum)).collect::<Vec<_>>())
         }
