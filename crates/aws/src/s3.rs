@@ -25,13 +25,12 @@ fn check_bucket(bucket: &BucketName, errors: &mut Vec<ParamError>) {
     let is_address = name.split('.').count() == 4 && name.split('.').all(|part| part.parse::<u8>().is_ok());
     let of_aws = ["xn--", "sthree-", "amzn-s3-demo-"].iter().any(|prefix| name.starts_with(prefix))
         || ["-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"].iter().any(|suffix| name.ends_with(suffix));
-    if !(3..=63).contains(&name.len())
-        || !name.chars().all(fits)
-        || !(name.starts_with(inner) && name.ends_with(inner))
-        || name.contains("..")
-        || is_address
-        || of_aws
-    {
+    let is_formed = (3..=63).contains(&name.len())
+        && name.chars().all(fits)
+        && name.starts_with(inner)
+        && name.ends_with(inner)
+        && !name.contains("..");
+    if !is_formed || is_address || of_aws {
         let message =
             format!("{name:?} is not a bucket's name: 3 to 63 lower-case letters, digits, - and . between them");
         errors.push(ParamError::new("bucket", message));

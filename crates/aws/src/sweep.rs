@@ -293,9 +293,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn every_page_is_read_and_what_is_unknown_is_left() {
-        let (queue, topic) = ("sqs:us-east-1:123456789012:queue", "sns:us-east-1:123456789012:topic");
+        let (queue, stream) = ("sqs:us-east-1:123456789012:queue", "kinesis:us-east-1:123456789012:stream/x");
         let instance = "ec2:us-east-1:123456789012:instance/i-1";
-        assert_eq!(swept(vec![listed(&[queue, instance], "more"), listed(&[topic], "")]).await, ["sqs", "sns"]);
+        assert_eq!(
+            swept(vec![listed(&[queue, instance], "more"), listed(&[stream], "")]).await,
+            ["sqs", "kinesis stream"]
+        );
         assert!(swept(vec![listed(&[], "")]).await.is_empty());
     }
 

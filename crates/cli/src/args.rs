@@ -63,7 +63,7 @@ pub(crate) enum Command {
     /// Go back to a checkpoint, to a step, or to the start
     Unwind(Unwind),
     /// Look whether every step is still as it was left. Changes nothing
-    Verify(RunArg),
+    Verify(Verify),
     /// Show where a run stands, what is stuck and which commands apply
     Status(RunArg),
     /// List all runs
@@ -266,6 +266,17 @@ pub(crate) struct Unwind {
     /// Do not ask before the first step
     #[arg(long)]
     pub(crate) auto_approve: bool,
+    #[command(flatten)]
+    pub(crate) secrets: SecretFiles,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    #[command(flatten)]
+    pub(crate) run: RunArg,
+    #[command(flatten)]
+    pub(crate) secrets: SecretFiles,
 }
 
 /// Which run.

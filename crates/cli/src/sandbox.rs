@@ -203,7 +203,7 @@ pub(crate) fn not_started(source: io::Error) -> CommandError {
 }
 
 /// The binary: as the environment says, else beside this one, else on the PATH.
-fn find_binary() -> PathBuf {
+pub(crate) fn find_binary() -> PathBuf {
     host::sandbox_bin().unwrap_or_else(|| {
         let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join(BINARY)));
         beside.filter(|path| path.is_file()).unwrap_or_else(|| PathBuf::from(BINARY))

@@ -23,6 +23,7 @@ use dialoguer::console::Term;
 use secrecy::SecretString;
 use secrecy::zeroize::{Zeroize as _, Zeroizing};
 use switchback_aws::{AwsContext, secret as managed};
+use switchback_engine::Registry;
 use switchback_engine::cx::Clock as _;
 use switchback_engine::executor::Environment;
 use switchback_engine::history::History;
@@ -81,7 +82,8 @@ fn variable(name: &str) -> String {
 }
 
 /// The secrets of a plan and where each would come from, for people. Reads none of them.
-pub(crate) fn views(app: &App, plan: &Plan, files: &SecretFiles) -> Vec<SecretView> {
+pub(crate) fn views(app: &App, plan: &Plan, registry: &Registry, files: &SecretFiles) -> Vec<SecretView> {
+    let back = secrets::back(plan, registry);
     let view = |(name, input): (&String, &SecretInput)| SecretView {
         input: name.clone(),
         description: input.description.clone(),
@@ -95,6 +97,7 @@ pub(crate) fn views(app: &App, plan: &Plan, files: &SecretFiles) -> Vec<SecretVi
             Way::Prompt => "a prompt".to_owned(),
             Way::Nowhere => format!("nowhere yet: set {}", variable(name)),
         },
+        back: back.contains(name),
     };
     plan.secrets.iter().map(view).collect()
 }
@@ -131,11 +134,17 @@ pub(crate) fn go_on(
     app: &App,
     runtime: &Runtime,
     history: &History,
+    way: Direction,
     files: &SecretFiles,
     env: &Environment,
 ) -> CommandResult<(Secrets, Vec<Called>)> {
     check_names(history.plan(), files)?;
-    let wanted: BTreeMap<_, _> = secrets::ahead(history).into_iter().map(|(name, of)| (name, Some(of))).collect();
+    // A run that goes forward may have to turn back.
+    let mut wanted = secrets::behind(history, &env.registry);
+    if way == Direction::Forward {
+        wanted.extend(secrets::ahead(history));
+    }
+    let wanted: BTreeMap<_, _> = wanted.into_iter().map(|(name, of)| (name, Some(of))).collect();
     let Some(recorded) = history.secrets().filter(|_| !wanted.is_empty()) else {
         return Ok((Secrets::none(), Vec::new()));
     };

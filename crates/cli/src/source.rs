@@ -14,19 +14,27 @@ use switchback_model::plan::Plan;
 use crate::args::Inputs;
 use crate::error::{CommandError, CommandResult, FileError};
 use crate::output::quoted;
-use crate::sandbox::{DEFAULT_ACCOUNT, Info};
+use crate::sandbox::{DEFAULT_ACCOUNT, Info, find_binary};
 
 /// The input that names the AWS account.
 pub(crate) const ACCOUNT: &str = "account";
 /// What else a sandbox gives: where its real servers are. The addresses are those that it has unless somebody else has
 /// them, so that a plan that is made while none is up is the plan that is made when one is.
 const SERVERS: [(&str, &str); 5] = [
+    ("image_source", "files"),
     ("local_nats_url", "nats://127.0.0.1:14322"),
     ("nats_url", "nats://127.0.0.1:14222"),
     ("registry", "127.0.0.1:15000"),
     ("health_connect_to", "127.0.0.1:18080"),
-    ("export_url", "http://127.0.0.1:18080/export"),
 ];
+
+/// The input that is the command which exports what the running system knows.
+const EXPORT: &str = "export_command";
+
+/// As a sandbox gives it.
+fn export_command() -> String {
+    serde_json::json!([find_binary(), "export", "http://127.0.0.1:18080/export"]).to_string()
+}
 
 /// What a file holds.
 #[derive(Debug)]
@@ -98,7 +106,8 @@ pub(crate) fn lacking(document: &Document, given: &BTreeMap<String, String>) -> 
     // What is wrong with the runbook is said when it is planned.
     let Ok(runbook) = parse(source) else { return BTreeSet::new() };
     let names = runbook.inputs.iter().map(|input| &input.name.value);
-    let is_given_by_sandboxes = |name: &str| name == ACCOUNT || SERVERS.iter().any(|(of, _)| *of == name);
+    let is_given_by_sandboxes =
+        |name: &str| [ACCOUNT, EXPORT].contains(&name) || SERVERS.iter().any(|(of, _)| *of == name);
     names.filter(|name| is_given_by_sandboxes(name) && !given.contains_key(*name)).cloned().collect()
 }
 
@@ -110,6 +119,7 @@ pub(crate) fn give(given: &mut BTreeMap<String, String>, lacking: &BTreeSet<Stri
             (true, Some(info)) => Some(info.account.clone()),
             (true, None) => Some(DEFAULT_ACCOUNT.to_owned()),
             (false, Some(info)) => info.inputs.get(name).cloned(),
+            (false, None) if name == EXPORT => Some(export_command()),
             (false, None) => usual(),
         };
         given.extend(value.map(|value| (name.clone(), value)));

@@ -188,6 +188,7 @@ fn drift(params: &Params, now: Option<&str>) -> OpError {
 impl Operation for Image {
     const KIND: &'static str = "container.image";
     const VERSION: u32 = 1;
+    const SECRETS_BACK: bool = true;
     type Params = Params;
     type Before = Before;
     type Output = Output;

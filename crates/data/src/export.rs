@@ -36,7 +36,7 @@ pub struct Params {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum From {
     /// Rows of a database.
-    Postgres(Rows),
+    Postgres(Box<Rows>),
     /// What a command prints, run on this machine without a shell: JSON lines, or one JSON list.
     Command(Command),
 }
@@ -225,7 +225,8 @@ fn printed(stdout: &str) -> Result<Vec<String>, String> {
 
 async fn lines(cx: &Cx, from: &From) -> OpResult<Lines> {
     match from {
-        From::Postgres(Rows { connection, table, query }) => {
+        From::Postgres(rows) => {
+            let Rows { connection, table, query } = &**rows;
             let from = match (table, query) {
                 (Some(table), _) => RowSource::Table(table.clone()),
                 (None, query) => RowSource::Query(query.clone().unwrap_or_default()),
@@ -245,6 +246,7 @@ async fn lines(cx: &Cx, from: &From) -> OpResult<Lines> {
 impl Operation for Export {
     const KIND: &'static str = "data.export";
     const VERSION: u32 = 1;
+    const SECRETS_BACK: bool = true;
     type Params = Params;
     type Before = Before;
     type Output = Output;
@@ -266,7 +268,7 @@ impl Operation for Export {
 
     fn example() -> Option<Params> {
         let rows = Rows { connection: connection::example("app"), table: Some("core.agents".to_owned()), query: None };
-        Some(Params { from: From::Postgres(rows) })
+        Some(Params { from: From::Postgres(Box::new(rows)) })
     }
 
     fn check(&self, params: &Params) -> Result<(), Vec<ParamError>> {
@@ -351,8 +353,8 @@ mod tests {
         let example = Export::example().unwrap();
         assert_eq!(Export.check(&example), Ok(()));
         let From::Postgres(rows) = example.from else { panic!("an example of rows") };
-        let both = Rows { query: Some("SELECT 1".into()), ..rows };
-        assert_eq!(Export.check(&Params { from: From::Postgres(both) }).unwrap_err().len(), 1);
+        let both = Rows { query: Some("SELECT 1".into()), ..*rows };
+        assert_eq!(Export.check(&Params { from: From::Postgres(Box::new(both)) }).unwrap_err().len(), 1);
         let nothing = Command { argv: vec![], timeout_seconds: 0 };
         assert_eq!(Export.check(&Params { from: From::Command(nothing) }).unwrap_err().len(), 2);
     }

@@ -106,6 +106,10 @@ pub trait Operation: Send + Sync + 'static {
     /// commit.
     const SETTLES: bool = true;
 
+    /// Whether `verify` and `rollback` need the secrets in the parameters too: a password to connect with, and not one
+    /// that is only set.
+    const SECRETS_BACK: bool = false;
+
     /// Read-only. Did an in-doubt create happen?
     fn find(
         &self,
@@ -242,6 +246,8 @@ pub trait DynOperation: Send + Sync {
     fn version(&self) -> u32;
     /// [`Operation::SETTLES`].
     fn settles(&self) -> bool;
+    /// [`Operation::SECRETS_BACK`].
+    fn secrets_back(&self) -> bool;
     /// The JSON Schema of the parameters.
     fn params_schema(&self) -> schemars::Schema;
     /// The JSON Schema of the output.
@@ -322,6 +328,10 @@ impl<O: Operation> DynOperation for Erased<O> {
 
     fn settles(&self) -> bool {
         O::SETTLES
+    }
+
+    fn secrets_back(&self) -> bool {
+        O::SECRETS_BACK
     }
 
     fn params_schema(&self) -> schemars::Schema {

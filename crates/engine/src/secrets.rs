@@ -10,17 +10,19 @@
 //! a run that goes back                               Secrets::none(): nothing is asked for
 //! ```
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
+use switchback_model::plan::Plan;
 use switchback_model::record::RunSecrets;
 use switchback_model::status::State;
 use switchback_model::{ErrorClass, OpError, OpResult, SecretRef};
 use thiserror::Error;
 
+use crate::Registry;
 use crate::history::History;
 
 /// How fingerprints are made: the least that OWASP asks for, which takes some 30 ms. The text is
@@ -170,6 +172,32 @@ pub fn ahead(history: &History) -> BTreeMap<String, SecretRef> {
     open.flat_map(|(_, step)| step.params.secrets())
         .filter_map(|name| Some((name.to_owned(), history.secret(name)?.clone())))
         .collect()
+}
+
+/// The secret inputs with which steps that may have had an effect are looked at and undone, with what is on record of
+/// each.
+#[must_use]
+pub fn behind(history: &History, registry: &Registry) -> BTreeMap<String, SecretRef> {
+    let steps = history.plan().steps.iter().enumerate();
+    let held = steps.filter(|(i, step)| {
+        let state = history.status(*i).state;
+        let open = !state.is_untouched() && !state.is_undone() && state != State::Skipped;
+        open && needed_back(registry, &step.op)
+    });
+    held.flat_map(|(_, step)| step.params.secrets())
+        .filter_map(|name| Some((name.to_owned(), history.secret(name)?.clone())))
+        .collect()
+}
+
+/// The secret inputs of a plan that its way back needs.
+#[must_use]
+pub fn back(plan: &Plan, registry: &Registry) -> BTreeSet<String> {
+    let steps = plan.steps.iter().filter(|step| needed_back(registry, &step.op));
+    steps.flat_map(|step| step.params.secrets()).map(str::to_owned).collect()
+}
+
+fn needed_back(registry: &Registry, op: &str) -> bool {
+    registry.get(op).is_some_and(|op| op.secrets_back())
 }
 
 fn fingerprint(input: &str, salt: &[u8], value: &SecretString) -> Result<String, SecretError> {

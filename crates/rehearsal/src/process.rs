@@ -371,6 +371,8 @@ impl Watch {
         };
         let methods = [("create", &facts.creates), ("settle", &facts.settles), ("rollback", &facts.rolls_back)];
         let other = methods.into_iter().find(|(other, calls)| *other != method && declared(calls));
+        // What an undo needs only sometimes is declared apart from what it always calls.
+        let allowed = declared(allowed) || (method == "rollback" && declared(&facts.extra_undo_actions));
         let again = method == "create" && w.created.contains(tag);
         let mut wrong = |check, message| {
             w.violations.push(Violation { check, step: Some(id.to_string()), message });
@@ -378,12 +380,12 @@ impl Watch {
         if again {
             let message = format!("`{name}` is sent after its create was answered: what was made is on no record yet");
             wrong(Check::IntentFirst, message);
-        } else if let Some((other, _)) = other.filter(|_| !declared(allowed)) {
+        } else if let Some((other, _)) = other.filter(|_| !allowed) {
             let message = format!(
                 "`{name}`, a call of `{other}`, is sent while the step is {state} on record: nothing announces it"
             );
             wrong(Check::IntentFirst, message);
-        } else if !declared(allowed) {
+        } else if !allowed {
             wrong(Check::DeclaredCalls, format!("`{method}` writes with `{name}`, which its facts do not declare"));
         }
     }

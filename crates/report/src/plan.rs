@@ -62,6 +62,8 @@ pub struct SecretView {
     pub description: Option<String>,
     /// Where it would come from, if the run began now.
     pub from: String,
+    /// Whether going back, and `verify`, ask for it too.
+    pub back: bool,
 }
 
 /// A phase.
@@ -160,9 +162,10 @@ impl PlanView {
         if self.secrets.is_empty() {
             return;
         }
-        let title = cx
-            .paint
-            .tone(Tone::Warn, "  secrets (asked for when the run begins, never stored; the way back needs none)");
+        let needs: Vec<&str> = self.secrets.iter().filter(|s| s.back).map(|s| s.input.as_str()).collect();
+        let needs = if needs.is_empty() { "none".to_owned() } else { needs.join(", ") };
+        let title = format!("  secrets (asked for when the run begins, never stored; the way back needs {needs})");
+        let title = cx.paint.tone(Tone::Warn, &text::clean(&title));
         let row = |s: &SecretView| {
             vec![
                 Cell::plain(&s.input),
@@ -361,6 +364,7 @@ mod tests {
                 input: "db_password".into(),
                 description: Some("of the database".into()),
                 from: "a prompt".into(),
+                back: false,
             }],
             on_failure: OnFailure::Unwind,
             max_parallel: 8,

@@ -248,7 +248,7 @@ services! {
     kms: KmsService, KmsStateView, Kms, |view, all| all.kms = Arc::new(kms::picture_of(view));
     secrets: SecretsManagerService, SecretsmanagerStateView, SecretsManager,
         |view, all| all.secrets = Arc::new(secrets::picture_of(view));
-    discovery: ServiceDiscoveryService, ServiceDiscoveryStateView, ServiceDiscovery,
+    discovery: ServiceDiscoveryService, ServiceDiscoveryStateView, CloudMap,
         |view, all| all.discovery = Arc::new(servicediscovery::picture_of(view));
     ssm: SsmService, SsmStateView, Ssm, |view, all| all.ssm = Arc::new(ssm::picture_of(view));
     s3: S3Service, S3StateView, S3, |view, all| all.s3 = Arc::new(s3::picture_of(view));

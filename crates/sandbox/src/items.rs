@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use crate::emulator::Item;
 
 /// In how many parts the items of a table are kept.
@@ -109,7 +111,14 @@ fn part_of(key: &Key) -> usize {
 
 fn digest_of(item: &Item) -> u64 {
     // By way of a value, whose members are in order.
-    let text = serde_json::to_value(item).map(|value| value.to_string()).unwrap_or_default();
+    let mut value = serde_json::to_value(item).unwrap_or_default();
+    // Whose it is says the mark of a copy, `RUN/STEP/GENERATION`; how often it was copied makes no difference.
+    if let Some(Value::String(mark)) = value.pointer_mut("/switchback/S")
+        && let Some((whose, _)) = mark.rsplit_once('/')
+    {
+        *mark = whose.to_owned();
+    }
+    let text = value.to_string();
     hash(|hasher| text.hash(hasher))
 }
 

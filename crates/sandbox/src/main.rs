@@ -45,6 +45,12 @@ enum Command {
     /// Run a server for as long as stdin is open; how a sandbox runs its parts
     #[command(hide = true)]
     Part(Order),
+    /// Print what the local system of a sandbox exports; what a runbook runs there to export it
+    #[command(hide = true)]
+    Export {
+        /// `http://127.0.0.1:PORT/export`
+        url: String,
+    },
 }
 
 #[derive(Args)]
@@ -137,6 +143,7 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => block_on(run(arguments)),
         Command::Faults(arguments) => block_on(run_faults(arguments)),
         Command::Rehearse(arguments) => rehearse(&arguments),
+        Command::Export { url } => export(&url),
         Command::Part(order) => block_on(async { Ok(supervise(order).await?) }),
     };
     match outcome {
@@ -266,4 +273,20 @@ impl Stop {
 #[expect(clippy::disallowed_methods, reason = "for people: nothing decides on it")]
 fn started_at() -> String {
     jiff::Timestamp::now().to_string()
+}
+
+/// Plain HTTP on loopback.
+fn export(url: &str) -> Result<(), Box<dyn std::error::Error>> {
+    let bad = || format!("`{url}` is not `http://ADDRESS:PORT/PATH`");
+    let (address, path) = url.strip_prefix("http://").and_then(|rest| rest.split_once('/')).ok_or_else(bad)?;
+    let mut stream = std::net::TcpStream::connect(address)?;
+    write!(stream, "GET /{path} HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
+    let mut reply = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut reply)?;
+    let (head, body) = reply.split_once("\r\n\r\n").ok_or("there was no reply")?;
+    if !head.lines().next().is_some_and(|line| line.contains(" 200")) {
+        return Err(format!("`{url}` answered: {}", head.lines().next().unwrap_or_default()).into());
+    }
+    std::io::stdout().write_all(body.as_bytes())?;
+    Ok(())
 }

@@ -339,7 +339,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         kind: "namespace",
-        service: Service::ServiceDiscovery,
+        service: Service::CloudMap,
         names: &["Id", "NamespaceId", "Values"],
         delete: |it| Ask::Json("DeleteNamespace", json!({"Id": end_of(&it.id)})),
         change: |it, _| {
@@ -349,7 +349,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         kind: "discovery-service",
-        service: Service::ServiceDiscovery,
+        service: Service::CloudMap,
         names: &["Id", "ServiceId"],
         delete: |it| Ask::Json("DeleteService", json!({"Id": end_of(&it.id)})),
         change: |it, _| {

@@ -10,8 +10,9 @@ pub(crate) mod file;
 pub(crate) mod nats;
 pub(crate) mod postgresql;
 pub(crate) mod registry;
+pub(crate) mod web;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -67,6 +68,8 @@ pub(crate) struct Models {
     pub(crate) postgresql: Arc<postgresql::Servers>,
     pub(crate) nats: Arc<nats::Nats>,
     pub(crate) registry: Arc<registry::Registry>,
+    pub(crate) web: Arc<web::Web>,
+    pub(crate) ports: Arc<web::Ports>,
 }
 
 impl Models {
@@ -78,6 +81,17 @@ impl Models {
     /// What the steps of a plan find there in a rehearsal, as the operator's systems have it before a run.
     pub(crate) fn seed(&mut self, plan: &Plan) {
         Arc::make_mut(&mut self.nats).seed(plan);
+        Arc::make_mut(&mut self.web).seed(plan);
+        let imports = command::imports(plan);
+        if !imports.is_empty() {
+            let names: BTreeSet<String> = imports.iter().flat_map(|import| import.fields.iter().cloned()).collect();
+            Arc::make_mut(&mut self.command).prints(names.into_iter().collect());
+        }
+        for import in imports {
+            if let Some(path) = import.path {
+                Arc::make_mut(&mut self.file).put(&path, &command::rows(&import.fields));
+            }
+        }
     }
 
     /// A call to the model of that service.
@@ -88,6 +102,8 @@ impl Models {
             Service::Postgresql => handle(&mut self.postgresql, input),
             Service::Nats => handle(&mut self.nats, input),
             Service::Registry => handle(&mut self.registry, input),
+            Service::Http => handle(&mut self.web, input),
+            Service::Tcp => handle(&mut self.ports, input),
             other => Err(Refusal::internal(format!("The sandbox has no model of {}", other.name()))),
         }
     }

@@ -139,6 +139,12 @@ impl PartError {
 const USUAL_PORTS: [(&str, u16); 4] =
     [("nats", 14222), ("local_nats", 14322), ("registry", 15000), ("local_system", 18080)];
 
+/// The command that prints what the local system exports, as an input that is a list.
+fn export_command(address: &str) -> String {
+    let program = std::env::current_exe().unwrap_or_else(|_| "switchback-sandbox".into());
+    serde_json::json!([program, "export", format!("http://{address}/export")]).to_string()
+}
+
 impl Parts {
     /// Gives every part its address and listens there; starts none. What a sandbox that was killed left behind in
     /// its folder is removed first.
@@ -207,9 +213,10 @@ impl Parts {
             let given: &[(&str, String)] = &match part.name.as_str() {
                 "nats" => vec![("nats_url", format!("nats://{address}"))],
                 "local_nats" => vec![("local_nats_url", format!("nats://{address}"))],
-                "registry" => vec![("registry", address.clone())],
+                // No engine is asked for: images are made of files beside the runbook.
+                "registry" => vec![("registry", address.clone()), ("image_source", "files".to_owned())],
                 "local_system" => {
-                    vec![("health_connect_to", address.clone()), ("export_url", format!("http://{address}/export"))]
+                    vec![("health_connect_to", address.clone()), ("export_command", export_command(address))]
                 }
                 _ => Vec::new(),
             };

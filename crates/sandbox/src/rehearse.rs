@@ -78,7 +78,6 @@ pub fn subject(plan: Plan, plan_hash: String, registry: Arc<Registry>) -> Result
             let (plan, registry, secrets) = (plan.clone(), registry.clone(), secrets.clone());
             Box::pin(async move {
                 let cloud = Cloud::new(&plan, run()).await?;
-                cloud.sandbox().seed(|models| models.seed(&plan)).await;
                 lookalikes::populate(&cloud, &plan, registry, secrets).await?;
                 Ok(Arc::new(cloud) as Arc<dyn switchback_rehearsal::world::World>)
             })

@@ -274,7 +274,7 @@ impl Desk<'_> {
             Service::Sns => sns::handle(self, input).await,
             Service::Kms => kms::handle(self, input).await,
             Service::SecretsManager => secrets::handle(self, input).await,
-            Service::ServiceDiscovery => servicediscovery::handle(self, input).await,
+            Service::CloudMap => servicediscovery::handle(self, input).await,
             Service::Ssm => ssm::handle(self, input).await,
             Service::S3 => s3::handle(self, input).await,
             Service::Lambda => lambda::handle(self, input).await,
@@ -301,7 +301,7 @@ impl Desk<'_> {
             Service::Rds => rds::finish(self, id).await,
             Service::Kms => kms::finish(self, id).await,
             Service::SecretsManager => secrets::finish(self, id).await,
-            Service::ServiceDiscovery => servicediscovery::finish(self, id).await,
+            Service::CloudMap => servicediscovery::finish(self, id).await,
             Service::Ecs => ecs::finish(self, id).await,
             Service::DynamoDb => {
                 dynamodb::finish(self, id).await;
@@ -367,10 +367,10 @@ fn mismatch(service: Service, action: &str, token: &str) -> Refusal {
                  in use with a different {action} request."
             ),
         ),
-        (Service::ServiceDiscovery, "CreateService") => {
+        (Service::CloudMap, "CreateService") => {
             Refusal::new("ServiceAlreadyExists", "The creator request id was used for another service.")
         }
-        (Service::ServiceDiscovery, _) => {
+        (Service::CloudMap, _) => {
             Refusal::new("NamespaceAlreadyExists", "The creator request id was used for another namespace.")
         }
         _ => Refusal::new(

@@ -19,7 +19,7 @@ pub(crate) enum Service {
     Sns,
     Kms,
     SecretsManager,
-    ServiceDiscovery,
+    CloudMap,
     Ssm,
     S3,
     Lambda,
@@ -35,6 +35,10 @@ pub(crate) enum Service {
     Nats,
     /// Of a model: container images.
     Registry,
+    /// Likewise: web servers.
+    Http,
+    /// Likewise: ports.
+    Tcp,
 }
 
 /// How calls, replies and errors are written.
@@ -75,7 +79,7 @@ impl Service {
         Self::Sns,
         Self::Kms,
         Self::SecretsManager,
-        Self::ServiceDiscovery,
+        Self::CloudMap,
         Self::Ssm,
         Self::S3,
         Self::Lambda,
@@ -86,6 +90,8 @@ impl Service {
         Self::Postgresql,
         Self::Nats,
         Self::Registry,
+        Self::Http,
+        Self::Tcp,
     ];
 
     /// By the name in a credential scope.
@@ -109,7 +115,7 @@ impl Service {
             Self::Sns => "sns",
             Self::Kms => "kms",
             Self::SecretsManager => "secretsmanager",
-            Self::ServiceDiscovery => "servicediscovery",
+            Self::CloudMap => "servicediscovery",
             Self::Ssm => "ssm",
             Self::S3 => "s3",
             Self::Lambda => "lambda",
@@ -120,6 +126,8 @@ impl Service {
             Self::Postgresql => "postgresql",
             Self::Nats => "nats",
             Self::Registry => "registry",
+            Self::Http => "http",
+            Self::Tcp => "tcp",
         }
     }
 
@@ -157,7 +165,7 @@ impl Service {
             Self::CloudWatch => "GraniteServiceVersion20100801",
             Self::Kms => "TrentService",
             Self::SecretsManager => "secretsmanager",
-            Self::ServiceDiscovery => "Route53AutoNaming_v20170314",
+            Self::CloudMap => "Route53AutoNaming_v20170314",
             Self::Ssm => "AmazonSSM",
             Self::Tagging => "ResourceGroupsTaggingAPI_20170126",
             _ => "",
@@ -166,7 +174,10 @@ impl Service {
 
     /// Whether it is not AWS's: a model answers.
     pub(crate) fn is_modelled(self) -> bool {
-        matches!(self, Self::File | Self::Command | Self::Nats | Self::Postgresql | Self::Registry)
+        matches!(
+            self,
+            Self::File | Self::Command | Self::Http | Self::Nats | Self::Postgresql | Self::Registry | Self::Tcp
+        )
     }
 
     /// Whether an account has one of it, whatever the region.
@@ -179,7 +190,7 @@ impl Service {
         match self {
             Self::Ec2 => Some("ClientToken"),
             Self::Ecs => Some("clientToken"),
-            Self::ServiceDiscovery => Some("CreatorRequestId"),
+            Self::CloudMap => Some("CreatorRequestId"),
             // Of jobs. Vaults and plans have another one, which nobody needs: they have names.
             Self::Backup => Some("IdempotencyToken"),
             // Secrets Manager's ClientRequestToken is the id of a version: its own rules see to it.

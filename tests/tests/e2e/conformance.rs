@@ -231,6 +231,24 @@ const STREAM_TABLE: &str = r#"
             - { attribute_name: SequenceNumber, key_type: RANGE }
           billing_mode: PAY_PER_REQUEST"#;
 
+const PG_DATABASE: &str = r#"
+      - id: database
+        op: postgres.database
+        with:
+          connection: { host: db.example, user: postgres, password: "${inputs.password}" }
+          name: app"#;
+const PG_SCHEMA: &str = r#"
+      - id: schema
+        op: postgres.migrations
+        with:
+          connection: { host: db.example, user: postgres, password: "${inputs.password}", database: "${database.name}" }
+          migrations:
+            001_core.up.sql: "CREATE SCHEMA core; CREATE TABLE core.agents (id uuid PRIMARY KEY, name text);"
+            001_core.down.sql: "DROP TABLE core.agents; DROP SCHEMA core;"
+            002_index.up.sql: "CREATE INDEX by_name ON core.agents (name);"
+            002_index.down.sql: "DROP INDEX core.by_name;"
+          expect: [core.agents]"#;
+
 /// Each operation: what it is made on, and how to make it, as the last step of a runbook.
 const CASES: &[(&str, &[&str], &str)] = &[
     ("aws.ec2.vpc", &[], VPC),
@@ -574,6 +592,21 @@ const CASES: &[(&str, &[&str], &str)] = &[
           iam_role_arn: "${runner.role_arn}"
           delete_recovery_point: true"#,
     ),
+    ("postgres.database", &[], PG_DATABASE),
+    ("postgres.migrations", &[PG_DATABASE], PG_SCHEMA),
+    (
+        "postgres.import",
+        &[PG_DATABASE, PG_SCHEMA],
+        r#"
+      - id: import
+        op: postgres.import
+        with:
+          connection: { host: db.example, user: postgres, password: "${inputs.password}", database: "${schema.database}" }
+          table: core.agents
+          path: agents.jsonl
+          columns: { name: name }
+          batch_rows: 2"#,
+    ),
     (
         "nats.jetstream_to_dynamodb",
         &[STREAM_TABLE],
@@ -691,6 +724,9 @@ tests! {
     key, "aws.kms.key";
     alias, "aws.kms.alias";
     image, "container.image";
+    pg_database, "postgres.database";
+    pg_migrations, "postgres.migrations";
+    pg_import, "postgres.import";
     jetstream_to_dynamodb, "nats.jetstream_to_dynamodb";
     bucket, "aws.s3.bucket";
     object, "aws.s3.object";

@@ -8,6 +8,9 @@ use secrecy::SecretString;
 use serde_json::Value;
 use switchback_aws::{AwsConfig, AwsContext, AwsProvider};
 use switchback_data::nats::jetstream_to_dynamodb::JetstreamToDynamodb;
+use switchback_data::postgres::database::Database;
+use switchback_data::postgres::import::Import;
+use switchback_data::postgres::migrations::Migrations;
 use switchback_engine::Registry;
 use switchback_engine::cx::Contexts;
 use switchback_engine::operation::BoxFuture;
@@ -154,6 +157,9 @@ pub fn registry() -> Arc<Registry> {
     switchback_aws::register(&mut registry).expect("the kinds differ");
     switchback_container::register(&mut registry).expect("the kinds differ");
     registry.register(JetstreamToDynamodb).expect("the kinds differ");
+    registry.register(Database).expect("the kinds differ");
+    registry.register(Migrations).expect("the kinds differ");
+    registry.register(Import).expect("the kinds differ");
     Arc::new(registry)
 }
 

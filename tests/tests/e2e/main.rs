@@ -29,4 +29,5 @@ mod stream;
 mod support;
 mod targets;
 mod together;
+mod whole;
 mod world;

@@ -2,7 +2,8 @@
 //!
 //! A vault that holds something cannot be deleted, and nothing in it is deleted by this step: each backup is undone by
 //! its own. What a run keeps on purpose keeps its vault, where `keep_with_recovery_points` says so; what others put
-//! there always does.
+//! there always does. A vault that an earlier generation of the step kept so is taken over by the next one: then the one
+//! call that makes it this generation's is the one that sets its tags.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,7 @@ use switchback_model::{ErrorClass, OpError, OpResult};
 
 use super::point::{self, Inside};
 use super::{check_vault, client, tags_of};
-use crate::calls::{Absent, Calls, nameless};
+use crate::calls::{Calls, nameless};
 use crate::errors::{Call, found, op_error};
 use crate::ids::{BackupVaultArn, BackupVaultName, KmsKeyArn};
 use crate::named::{self, Named, POLL};
@@ -39,6 +40,14 @@ pub struct Params {
     /// Tags, beside those that say whose it is (`CreateBackupVault` BackupVaultTags).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
+}
+
+/// What was there before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Before {
+    /// Whether the vault was kept by an earlier generation of this step, for the recovery points of this run in it.
+    pub kept: bool,
 }
 
 /// What later steps may refer to.
@@ -90,6 +99,12 @@ impl Named for There {
     }
 }
 
+/// Whether this step made it, in whichever generation.
+fn is_of_step(cx: &Cx, there: &There) -> bool {
+    let [run, step, _] = cx.ownership_tags();
+    [run, step].iter().all(|(key, value)| there.tags.get(key) == Some(value))
+}
+
 impl Params {
     fn output(&self, arn: &str) -> Output {
         Output { backup_vault_name: self.backup_vault_name.clone(), backup_vault_arn: BackupVaultArn::new(arn) }
@@ -110,7 +125,7 @@ impl Operation for Vault {
     const KIND: &'static str = "aws.backup.vault";
     const VERSION: u32 = 1;
     type Params = Params;
-    type Before = Absent;
+    type Before = Before;
     type Output = Output;
     /// A vault is there at once.
     const SETTLES: bool = false;
@@ -161,16 +176,38 @@ impl Operation for Vault {
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 
-    async fn capture(&self, cx: &Cx, params: &Params) -> OpResult<Absent> {
-        named::capture::<There>(cx, params.backup_vault_name.as_str()).await
+    async fn capture(&self, cx: &Cx, params: &Params) -> OpResult<Before> {
+        let name = params.backup_vault_name.as_str();
+        if params.keep_with_recovery_points
+            && There::read(cx, name).await?.is_some_and(|there| is_of_step(cx, &there))
+            && point::inside(cx, name).await? == Inside::OfRun
+        {
+            return Ok(Before { kept: true });
+        }
+        named::capture::<There>(cx, name).await?;
+        Ok(Before { kept: false })
     }
 
     async fn foresee(&self, cx: &Cx, known: &Map<String, Value>) -> OpResult<()> {
+        // One that this step kept is for `capture` to judge.
+        let name = known.get("backup_vault_name").and_then(Value::as_str).unwrap_or_default();
+        if There::read(cx, name).await?.is_some_and(|there| is_of_step(cx, &there)) {
+            return Ok(());
+        }
         named::foresee::<There>(cx, known, "backup_vault_name").await
     }
 
-    async fn create(&self, cx: &Cx, params: &Params, _before: &Absent) -> OpResult<Output> {
+    async fn create(&self, cx: &Cx, params: &Params, before: &Before) -> OpResult<Output> {
         let name = params.backup_vault_name.as_str();
+        if before.kept {
+            let there = There::read(cx, name).await?.filter(|there| is_of_step(cx, there));
+            let there =
+                there.ok_or_else(|| OpError::drift(format!("backup vault `{name}` was kept and no longer is")))?;
+            let tag = client(cx)?.tag_resource().resource_arn(&there.arn);
+            let tag = tag.set_tags(Some(tags::all(cx, &params.tags).into_iter().collect()));
+            tag.send().await.map_err(|e| op_error(Call::new("backup:TagResource", name), e))?;
+            return Ok(params.output(&there.arn));
+        }
         let reply = client(cx)?
             .create_backup_vault()
             .backup_vault_name(name)
@@ -183,11 +220,18 @@ impl Operation for Vault {
         Ok(params.output(arn))
     }
 
-    async fn find(&self, cx: &Cx, params: &Params, _before: &Absent) -> OpResult<Found<Output>> {
-        named::find::<There, _>(cx, params.backup_vault_name.as_str(), |there| params.output(&there.arn)).await
+    async fn find(&self, cx: &Cx, params: &Params, before: &Before) -> OpResult<Found<Output>> {
+        let name = params.backup_vault_name.as_str();
+        match There::read(cx, name).await? {
+            // Kept, and not taken over yet.
+            Some(there) if before.kept && is_of_step(cx, &there) && !tags::are_of_step(cx, there.tags()) => {
+                Ok(Found::Absent)
+            }
+            _ => named::find::<There, _>(cx, name, |there| params.output(&there.arn)).await,
+        }
     }
 
-    async fn rollback(&self, cx: &Cx, params: &Params, _before: &Absent, _out: &Output) -> OpResult<Undo> {
+    async fn rollback(&self, cx: &Cx, params: &Params, _before: &Before, _out: &Output) -> OpResult<Undo> {
         let name = params.backup_vault_name.as_str();
         let look = || async {
             match named::ours::<There>(cx, name).await? {
@@ -222,7 +266,7 @@ impl Operation for Vault {
         &self,
         cx: &Cx,
         params: &Params,
-        _before: &Absent,
+        _before: &Before,
         _out: Option<&Output>,
         want: Expect,
     ) -> OpResult<Verdict> {
@@ -271,6 +315,8 @@ mod tests {
     const FOREIGN: Answer = Answer::Reply(200, r#"{"Tags":{}}"#);
     const DONE: Answer = Answer::Reply(200, "");
 
+    const NEW: Before = Before { kept: false };
+
     fn params(keep_with_recovery_points: bool) -> Params {
         let name = BackupVaultName::new("app");
         Params { backup_vault_name: name, encryption_key_arn: None, keep_with_recovery_points, tags: BTreeMap::new() }
@@ -296,8 +342,8 @@ mod tests {
         ]);
         let cx = watched("vault", script.config()).await.0;
         let out = params(false).output("arn:v");
-        assert_eq!(Vault.rollback(&cx, &params(false), &Absent {}, &out).await.unwrap(), Undo::Done);
-        assert_eq!(Vault.rollback(&cx, &params(false), &Absent {}, &out).await.unwrap(), Undo::Nothing);
+        assert_eq!(Vault.rollback(&cx, &params(false), &NEW, &out).await.unwrap(), Undo::Done);
+        assert_eq!(Vault.rollback(&cx, &params(false), &NEW, &out).await.unwrap(), Undo::Nothing);
     }
 
     #[tokio::test(start_paused = true)]
@@ -306,10 +352,37 @@ mod tests {
         let script = Script::new(look().into_iter().chain(look()).chain(look()));
         let (cx, watch) = watched("vault", script.config()).await;
         let out = params(true).output("arn:v");
-        assert_eq!(Vault.rollback(&cx, &params(true), &Absent {}, &out).await.unwrap(), Undo::Nothing);
-        let verdict = Vault.verify(&cx, &params(true), &Absent {}, None, Expect::RolledBack).await.unwrap();
+        assert_eq!(Vault.rollback(&cx, &params(true), &NEW, &out).await.unwrap(), Undo::Nothing);
+        let verdict = Vault.verify(&cx, &params(true), &NEW, None, Expect::RolledBack).await.unwrap();
         assert!(verdict.holds(), "{verdict:?}");
         assert!(watch.calls.lock().unwrap().iter().all(|c| c.operation != "DeleteBackupVault"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_an_earlier_generation_kept_is_taken_over() {
+        let former = Answer::Reply(
+            200,
+            r#"{"Tags":{"switchback:run":"00000000-0000-0000-0000-000000000007","switchback:step":"vault","switchback:generation":"0"}}"#,
+        );
+        let look = || [VAULTS, former.clone()];
+        let script = Script::new(
+            look()
+                .into_iter()
+                .chain([POINTS, OURS])
+                .chain(look())
+                .chain(look())
+                .chain([DONE])
+                .chain([VAULTS, OURS, VAULTS, OURS]),
+        );
+        let (cx, watch) = watched("vault", script.config()).await;
+        let before = Vault.capture(&cx, &params(true)).await.unwrap();
+        assert!(before.kept);
+        assert_eq!(Vault.find(&cx, &params(true), &before).await.unwrap(), Found::Absent);
+        let out = Vault.create(&cx, &params(true), &before).await.unwrap();
+        assert!(
+            matches!(Vault.find(&cx, &params(true), &before).await.unwrap(), Found::Ours { output, .. } if output == out)
+        );
+        assert!(watch.calls.lock().unwrap().iter().all(|c| c.operation != "CreateBackupVault"));
     }
 
     #[tokio::test(start_paused = true)]
@@ -318,7 +391,7 @@ mod tests {
             let script = Script::new(std::iter::repeat_n([VAULTS, OURS, POINTS, inside], 60).flatten());
             let cx = watched("vault", script.config()).await.0;
             let out = params(keep).output("arn:v");
-            let error = Vault.rollback(&cx, &params(keep), &Absent {}, &out).await.unwrap_err();
+            let error = Vault.rollback(&cx, &params(keep), &NEW, &out).await.unwrap_err();
             assert_eq!(error.class, ErrorClass::Drift);
             assert!(error.message.contains(says), "{error}");
         }

@@ -3,7 +3,8 @@
 //! `PutMetricAlarm` makes an alarm or writes over one, and takes tags only where it makes one. So a new alarm is
 //! known by the tags of this step. One that is there already is another's, unless the runbook says `overwrite`:
 //! then `capture` keeps all its settings, each write reads once more right before it, and the way back puts them
-//! back. What an alarm says (its state) is never compared: it moves by itself.
+//! back. The tags go along when it is written over as well: where somebody deleted it right before, they say that
+//! what came of it is this step's, and not what was there. What an alarm says (its state) is never compared: it moves by itself.
 
 use std::collections::BTreeMap;
 
@@ -376,7 +377,7 @@ fn standing(params: &Params, before: &Settings, now: Option<&Described>) -> Stan
     }
 }
 
-/// Makes the alarm, or writes over it: then tags are without effect and none are given.
+/// Makes the alarm, or writes over it: then tags are without effect.
 async fn put(cx: &Cx, name: &str, settings: &Settings, tags: Option<&Tags>) -> OpResult<()> {
     let dimension = |(name, value): (&String, &String)| Dimension::builder().name(name).value(value).build();
     let tag = |(key, value): (&String, &String)| Tag::builder().key(key).value(value).build();
@@ -408,6 +409,21 @@ async fn put(cx: &Cx, name: &str, settings: &Settings, tags: Option<&Tags>) -> O
     Ok(())
 }
 
+/// Whether it is not the alarm that was there before: somebody deleted that one right before it was written over.
+fn made_anew(cx: &Cx, now: Option<&Described>) -> bool {
+    now.is_some_and(|alarm| tags::are_of_step(cx, alarm.tags()))
+}
+
+/// Deletes what was seen to be this step's, and waits until it is gone.
+async fn delete(cx: &Cx, name: &str) -> OpResult<Undo> {
+    let deleted = client(cx)?.delete_alarms().alarm_names(name).send().await;
+    if found(deleted.map_err(|e| op_error(Call::new("cloudwatch:DeleteAlarms", name), e)))?.is_none() {
+        return Ok(Undo::Nothing);
+    }
+    named::wait_until_gone::<Described>(cx, name, POLL).await?;
+    Ok(Undo::Done)
+}
+
 /// As a value to compare and to show.
 fn shown(settings: Option<&Settings>) -> OpResult<Value> {
     serde_json::to_value(settings).map_err(|e| OpError::permanent(format!("the alarm cannot be shown: {e}")))
@@ -434,7 +450,7 @@ impl Operation for MetricAlarm {
         let mut facts = Facts { unique: true, arns: vec![arn], ..calls.into_facts() };
         if params.overwrite {
             facts.proof = ProofKind::ByFind;
-            facts.extra_undo_actions.push("cloudwatch:PutMetricAlarm".into());
+            facts.rolls_back.push("cloudwatch:PutMetricAlarm".into());
         }
         facts
     }
@@ -548,7 +564,7 @@ impl Operation for MetricAlarm {
         };
         let now = Described::read(cx, name).await?;
         match standing(params, was, now.as_ref()) {
-            Standing::Before => put(cx, name, &params.settings(), None).await?,
+            Standing::Before => put(cx, name, &params.settings(), Some(&tags::all(cx, &Tags::new()))).await?,
             Standing::Both => {}
             Standing::Ours => {
                 return Err(OpError::new(ErrorClass::AlreadyExists, format!("{about} is already as it should be")));
@@ -567,6 +583,9 @@ impl Operation for MetricAlarm {
         };
         let now = Described::read(cx, name).await?;
         let output = params.output(now.as_ref());
+        if made_anew(cx, now.as_ref()) {
+            return Ok(Found::Ours { output, proof: Proof::Strong });
+        }
         Ok(match standing(params, was, now.as_ref()) {
             Standing::Before => Found::Absent,
             // What was so before is left so by `rollback`: there is nothing to prove.
@@ -580,17 +599,16 @@ impl Operation for MetricAlarm {
     async fn rollback(&self, cx: &Cx, params: &Params, before: &Before, _out: &Output) -> OpResult<Undo> {
         let (name, about) = (params.alarm_name.as_str(), params.about());
         let Some(was) = &before.alarm else {
-            if named::ours::<Described>(cx, name).await?.is_none() {
-                return Ok(Undo::Nothing);
-            }
-            let deleted = client(cx)?.delete_alarms().alarm_names(name).send().await;
-            if found(deleted.map_err(|e| op_error(Call::new("cloudwatch:DeleteAlarms", name), e)))?.is_none() {
-                return Ok(Undo::Nothing);
-            }
-            named::wait_until_gone::<Described>(cx, name, POLL).await?;
-            return Ok(Undo::Done);
+            return if named::ours::<Described>(cx, name).await?.is_none() {
+                Ok(Undo::Nothing)
+            } else {
+                delete(cx, name).await
+            };
         };
         let now = Described::read(cx, name).await?;
+        if made_anew(cx, now.as_ref()) {
+            return delete(cx, name).await;
+        }
         match standing(params, was, now.as_ref()) {
             Standing::Before | Standing::Both => return Ok(Undo::Nothing),
             Standing::Ours => {}
@@ -627,7 +645,7 @@ impl Operation for MetricAlarm {
         let Some(alarm) = Described::read(cx, name).await? else { return Ok(named::missing::<Described>(name)) };
         let verdict = match before.alarm {
             None => named::verdict(cx, &alarm, &params.tags),
-            Some(_) => Verdict::new().compare("exists", true, true),
+            Some(_) => Verdict::new().compare("it is the one that was there", true, !made_anew(cx, Some(&alarm))),
         };
         let settings = shown(alarm.settings.as_ref())?;
         let mut verdict = verdict.compare("settings", shown(Some(&params.settings()))?, settings.clone());
@@ -701,9 +719,10 @@ mod tests {
     fn only_an_alarm_that_is_written_over_lacks_a_strong_proof() {
         let facts = MetricAlarm.facts(&params());
         assert_eq!(facts.arns, ["arn:{partition}:cloudwatch:{region}:{account}:alarm:web-errors"]);
-        assert!(facts.proof == ProofKind::Strong && facts.extra_undo_actions.is_empty());
+        assert!(facts.proof == ProofKind::Strong && facts.rolls_back == ["cloudwatch:DeleteAlarms"]);
         let facts = MetricAlarm.facts(&Params { overwrite: true, ..params() });
-        assert!(facts.proof == ProofKind::ByFind && facts.extra_undo_actions == ["cloudwatch:PutMetricAlarm"]);
+        assert!(facts.proof == ProofKind::ByFind);
+        assert_eq!(facts.rolls_back, ["cloudwatch:DeleteAlarms", "cloudwatch:PutMetricAlarm"]);
     }
 
     #[test]

@@ -476,6 +476,13 @@ fn of_those(wanted: &Value, now: &Value) -> Value {
     got
 }
 
+/// The table of that name without its tags.
+async fn describe(cx: &Cx, name: &str) -> OpResult<Option<TableDescription>> {
+    let sent = client(cx)?.describe_table().table_name(name).send().await;
+    let reply = found(sent.map_err(|e| op_error(Call::new("dynamodb:DescribeTable", name), e)))?;
+    Ok(reply.and_then(|r| r.table))
+}
+
 /// A table with its tags.
 struct There {
     described: TableDescription,
@@ -486,9 +493,7 @@ impl Named for There {
     const WHAT: &'static str = "DynamoDB table";
 
     async fn read(cx: &Cx, name: &str) -> OpResult<Option<Self>> {
-        let sent = client(cx)?.describe_table().table_name(name).send().await;
-        let reply = found(sent.map_err(|e| op_error(Call::new("dynamodb:DescribeTable", name), e)))?;
-        let Some(described) = reply.and_then(|r| r.table) else { return Ok(None) };
+        let Some(described) = describe(cx, name).await? else { return Ok(None) };
         let mut tags = Tags::new();
         let (arn, mut next) = (described.table_arn().unwrap_or_default().to_owned(), None);
         loop {
@@ -861,10 +866,8 @@ impl Operation for Table {
         }
         // Its tags may go before it does, so this goes by its id.
         let look = || async {
-            let sent = client(cx)?.describe_table().table_name(name).send().await;
-            let reply = found(sent.map_err(|e| op_error(Call::new("dynamodb:DescribeTable", name), e)))?;
-            let there = reply.and_then(|r| r.table);
-            Ok(there.is_none_or(|it| it.table_id() != Some(out.table_id.as_str())).then_some(()))
+            let there = describe(cx, name).await?;
+            Ok(there.is_none_or(|it| it.table_id().unwrap_or_default() != out.table_id).then_some(()))
         };
         cx.wait_for(&format!("waiting until {} `{name}` is gone", There::WHAT), named::POLL, look).await?;
         Ok(undo)
@@ -884,20 +887,21 @@ impl Operation for Table {
         }
         let Some(there) = There::read(cx, name).await? else { return Ok(named::missing::<There>(name)) };
         let Some(backed_up) = is_backed_up(cx, name).await? else { return Ok(named::missing::<There>(name)) };
-        let it = &there.described;
+        // Last, because a table that is being deleted still has its tags and its backups.
+        let Some(it) = &describe(cx, name).await? else { return Ok(named::missing::<There>(name)) };
         let (wanted, now) = (params.settings(), settings(it));
         let got = of_those(&wanted, &now);
         let mut verdict = named::verdict(cx, &there, &params.tags)
             .compare("active", true, is_active(it))
             .compare("settings", wanted, got);
         if let Some(out) = out {
-            verdict = verdict.compare("table_id", out.table_id.as_str(), there.id());
+            verdict = verdict.compare("table_id", out.table_id.as_str(), it.table_id().unwrap_or_default());
         }
         if let Some(wanted) = params.point_in_time_recovery {
             verdict = verdict.compare("point_in_time_recovery", wanted, backed_up);
         }
         verdict.observed = json!({
-            "table_name": name, "table_arn": it.table_arn(), "table_id": there.id(), "status": status(it),
+            "table_name": name, "table_arn": it.table_arn(), "table_id": it.table_id(), "status": status(it),
             "settings": now, "point_in_time_recovery": backed_up, "latest_stream_arn": it.latest_stream_arn(),
             "tags": there.tags,
         });

@@ -112,9 +112,9 @@ impl Params {
     /// What that policy says under the id of the statement.
     fn said(&self, policy: &str) -> Said {
         let policy: Value = serde_json::from_str(policy).unwrap_or_default();
-        let statements = policy.get("Statement").and_then(Value::as_array).into_iter().flatten();
         let id = json!(self.statement_id);
-        let Some(mut there) = statements.filter(|it| it.get("Sid") == Some(&id)).cloned().next() else {
+        let mut statements = policy.get("Statement").and_then(Value::as_array).into_iter().flatten();
+        let Some(mut there) = statements.find(|it| it.get("Sid") == Some(&id)).cloned() else {
             return Said::Nothing;
         };
         if let Some(map) = there.as_object_mut() {

@@ -389,7 +389,7 @@ mod tests {
             assert!(verdict.holds(), "{verdict:?}");
             let bodies = script.bodies.lock().unwrap();
             assert!(bodies[1].contains(r#""MoveToVersionId":"old""#), "{bodies:?}");
-            let last = bodies.iter().filter(|body| body.contains("RemoveFromVersionId")).next_back().unwrap();
+            let last = bodies.iter().rfind(|body| body.contains("RemoveFromVersionId")).unwrap();
             let last: Value = serde_json::from_str(last).unwrap();
             assert_eq!((last["VersionStage"].as_str(), last["MoveToVersionId"].as_str()), (Some("AWSPREVIOUS"), to));
         }

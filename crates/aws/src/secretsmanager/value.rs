@@ -78,15 +78,18 @@ impl Generate {
     /// The characters to choose from, by kind.
     fn kinds(&self) -> Vec<Vec<char>> {
         let excluded = self.exclude_characters.as_deref().unwrap_or_default();
-        let all: [(Option<bool>, &dyn Fn(char) -> bool); 4] = [
-            (self.exclude_lowercase, &|c| c.is_ascii_lowercase()),
-            (self.exclude_uppercase, &|c| c.is_ascii_uppercase()),
-            (self.exclude_numbers, &|c| c.is_ascii_digit()),
-            (self.exclude_punctuation, &|c| c.is_ascii_punctuation()),
+        let kind = |without: Option<bool>, is: IsOfKind| {
+            let wanted = without != Some(true);
+            ('!'..='~').filter(|c| wanted && is(c) && !excluded.contains(*c)).collect::<Vec<_>>()
+        };
+        let mut kinds = vec![
+            kind(self.exclude_lowercase, char::is_ascii_lowercase),
+            kind(self.exclude_uppercase, char::is_ascii_uppercase),
+            kind(self.exclude_numbers, char::is_ascii_digit),
+            kind(self.exclude_punctuation, char::is_ascii_punctuation),
         ];
-        let wanted = all.into_iter().filter(|(without, _)| *without != Some(true));
-        let of_kind = |is: &dyn Fn(char) -> bool| ('!'..='~').filter(|c| is(*c) && !excluded.contains(*c)).collect();
-        wanted.map(|(_, is)| of_kind(is)).filter(|kind: &Vec<char>| !kind.is_empty()).collect()
+        kinds.retain(|kind| !kind.is_empty());
+        kinds
     }
 
     fn check(&self, path: &[&str], errors: &mut Vec<ParamError>) {
@@ -118,6 +121,9 @@ impl Generate {
         Ok(SecretString::from(drawn.into_iter().collect::<String>()))
     }
 }
+
+/// Whether a character is of a kind.
+type IsOfKind = fn(&char) -> bool;
 
 /// The value as the parameters say it.
 #[derive(Debug, Clone, Copy)]

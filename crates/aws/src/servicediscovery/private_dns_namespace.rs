@@ -1,10 +1,11 @@
 //! `aws.servicediscovery.private_dns_namespace`: names that resolve inside a VPC.
 //!
 //! Making and deleting one takes a minute, in an operation of its own that the call only begins. Two of one
-//! name are allowed in two VPCs, so a namespace is known by its tags. It can be seen when its operation is over:
-//! whoever looks for one waits until no such operation is under way.
+//! name are allowed in two VPCs, so a namespace is known by its tags; those of its name that were there before are
+//! kept by `capture`, and not asked. It can be seen when its operation is over: whoever looks for one waits until no
+//! such operation is under way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aws_sdk_servicediscovery::types::{
@@ -22,7 +23,7 @@ use switchback_model::record::Proof;
 use switchback_model::{OpError, OpResult};
 
 use super::{client, tag_list, tags_of};
-use crate::calls::{Absent, Calls, nameless};
+use crate::calls::{Calls, nameless};
 use crate::errors::{Call, found, op_error};
 use crate::ids::{NamespaceArn, NamespaceId, VpcId};
 use crate::named::{self, Named, POLL};
@@ -54,6 +55,14 @@ pub struct Params {
     /// Tags, beside those that say whose it is (`CreatePrivateDnsNamespace` Tags).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
+}
+
+/// What was there before.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Before {
+    /// The private namespaces of that name, which are not what this step makes.
+    pub namespaces: BTreeSet<NamespaceId>,
 }
 
 /// What later steps may refer to.
@@ -123,8 +132,8 @@ fn unsent(what: &str) -> impl Fn(aws_sdk_servicediscovery::error::BuildError) ->
     move |e| OpError::permanent(format!("{what} cannot be sent: {e}"))
 }
 
-/// What this step made in this generation, by its tags.
-async fn by_ownership(cx: &Cx, name: &str) -> OpResult<Option<There>> {
+/// The private namespaces of that name, whoever made them.
+async fn ids_of(cx: &Cx, name: &str) -> OpResult<BTreeSet<NamespaceId>> {
     let filter = |of: NamespaceFilterName, value: &str| {
         let built = NamespaceFilter::builder().name(of).values(value).condition(FilterCondition::Eq).build();
         built.map_err(unsent("a filter"))
@@ -133,15 +142,22 @@ async fn by_ownership(cx: &Cx, name: &str) -> OpResult<Option<There>> {
         .list_namespaces()
         .filters(filter(NamespaceFilterName::Type, NamespaceType::DnsPrivate.as_str())?)
         .filters(filter(NamespaceFilterName::Name, name)?);
-    let mut pages = list.into_paginator().send();
+    let (mut pages, mut ids) = (list.into_paginator().send(), BTreeSet::new());
     while let Some(page) = pages.next().await {
         let page = page.map_err(|e| op_error(Call::new("servicediscovery:ListNamespaces", name), e))?;
-        for id in page.namespaces().iter().filter(|it| it.name() == Some(name)).filter_map(|it| it.id()) {
-            if let Some(there) = There::read(cx, id).await?
-                && tags::are_of_step(cx, there.tags())
-            {
-                return Ok(Some(there));
-            }
+        let of_name = page.namespaces().iter().filter(|it| it.name() == Some(name));
+        ids.extend(of_name.filter_map(|it| it.id()).map(NamespaceId::new));
+    }
+    Ok(ids)
+}
+
+/// What this step made in this generation, by its tags.
+async fn by_ownership(cx: &Cx, name: &str, before: &Before) -> OpResult<Option<There>> {
+    for id in ids_of(cx, name).await?.difference(&before.namespaces) {
+        if let Some(there) = There::read(cx, id.as_str()).await?
+            && tags::are_of_step(cx, there.tags())
+        {
+            return Ok(Some(there));
         }
     }
     Ok(None)
@@ -171,11 +187,11 @@ async fn under_way(cx: &Cx) -> OpResult<bool> {
 }
 
 /// The same, once no namespace is being made any more that cannot be seen yet.
-async fn sure_by_ownership(cx: &Cx, name: &str) -> OpResult<Option<There>> {
+async fn sure_by_ownership(cx: &Cx, name: &str, before: &Before) -> OpResult<Option<There>> {
     let look = || async {
         // Asked in this order: what ends between the two can be seen.
         let waits = under_way(cx).await?;
-        let there = by_ownership(cx, name).await?;
+        let there = by_ownership(cx, name, before).await?;
         Ok((there.is_some() || !waits).then_some(there))
     };
     cx.wait_for("waiting until no namespace is being made any more", POLL, look).await
@@ -223,7 +239,7 @@ impl Operation for PrivateDnsNamespace {
     const KIND: &'static str = "aws.servicediscovery.private_dns_namespace";
     const VERSION: u32 = 1;
     type Params = Params;
-    type Before = Absent;
+    type Before = Before;
     type Output = Output;
 
     fn facts(&self, _params: &Params) -> Facts {
@@ -288,11 +304,11 @@ impl Operation for PrivateDnsNamespace {
 
     /// Another of that name is no obstacle; one in the same VPC is, and AWS says so: which VPC a namespace is in
     /// cannot be asked.
-    async fn capture(&self, _cx: &Cx, _params: &Params) -> OpResult<Absent> {
-        Ok(Absent {})
+    async fn capture(&self, cx: &Cx, params: &Params) -> OpResult<Before> {
+        Ok(Before { namespaces: ids_of(cx, &params.name).await? })
     }
 
-    async fn create(&self, cx: &Cx, params: &Params, _before: &Absent) -> OpResult<Output> {
+    async fn create(&self, cx: &Cx, params: &Params, _before: &Before) -> OpResult<Output> {
         let soa = params.soa_ttl.map(|ttl| Soa::builder().ttl(ttl).build().map_err(unsent("a TTL"))).transpose()?;
         let properties = soa.map(|soa| {
             let dns = PrivateDnsPropertiesMutable::builder().soa(soa).build();
@@ -317,7 +333,7 @@ impl Operation for PrivateDnsNamespace {
         Ok(Output { operation_id: Some(operation), namespace_id: None, arn: None, hosted_zone_id: None })
     }
 
-    async fn settle(&self, cx: &Cx, params: &Params, _before: &Absent, out: &Output) -> OpResult<Output> {
+    async fn settle(&self, cx: &Cx, params: &Params, _before: &Before, out: &Output) -> OpResult<Output> {
         let id = match (&out.namespace_id, &out.operation_id) {
             (Some(id), _) => Some(id.as_str().to_owned()),
             (None, Some(operation)) => ended(cx, operation).await??,
@@ -329,12 +345,12 @@ impl Operation for PrivateDnsNamespace {
         }
     }
 
-    async fn find(&self, cx: &Cx, params: &Params, _before: &Absent) -> OpResult<Found<Output>> {
-        let there = sure_by_ownership(cx, &params.name).await?;
+    async fn find(&self, cx: &Cx, params: &Params, before: &Before) -> OpResult<Found<Output>> {
+        let there = sure_by_ownership(cx, &params.name, before).await?;
         Ok(there.map_or(Found::Absent, |there| Found::Ours { output: there.output(), proof: Proof::Strong }))
     }
 
-    async fn rollback(&self, cx: &Cx, _params: &Params, _before: &Absent, out: &Output) -> OpResult<Undo> {
+    async fn rollback(&self, cx: &Cx, _params: &Params, _before: &Before, out: &Output) -> OpResult<Undo> {
         let id = match (&out.namespace_id, &out.operation_id) {
             (Some(id), _) => Some(id.as_str().to_owned()),
             // What failed has made nothing.
@@ -366,18 +382,18 @@ impl Operation for PrivateDnsNamespace {
         &self,
         cx: &Cx,
         params: &Params,
-        _before: &Absent,
+        before: &Before,
         out: Option<&Output>,
         want: Expect,
     ) -> OpResult<Verdict> {
         let id = out.and_then(|out| out.namespace_id.as_ref());
         if want == Expect::RolledBack {
-            let there = sure_by_ownership(cx, &params.name).await?.is_some();
+            let there = sure_by_ownership(cx, &params.name, before).await?.is_some();
             return Ok(Verdict::new().compare("a namespace of this step exists", false, there));
         }
         let there = match id {
             Some(id) => There::read(cx, id.as_str()).await?,
-            None => by_ownership(cx, &params.name).await?,
+            None => by_ownership(cx, &params.name, before).await?,
         };
         let Some(there) = there else {
             return Ok(named::missing::<There>(id.map_or(&params.name, NamespaceId::as_str)));
@@ -473,9 +489,9 @@ mod tests {
     async fn what_is_begun_is_waited_for() {
         let script = Script::new([BEGUN, operation("PENDING"), operation("SUCCESS"), there(), tagged("ns")]);
         let (cx, _) = watched("ns", script.config()).await;
-        let out = PrivateDnsNamespace.create(&cx, &params(), &Absent {}).await.unwrap();
+        let out = PrivateDnsNamespace.create(&cx, &params(), &Before::default()).await.unwrap();
         assert_eq!(out, begun());
-        assert_eq!(PrivateDnsNamespace.settle(&cx, &params(), &Absent {}, &out).await.unwrap(), made());
+        assert_eq!(PrivateDnsNamespace.settle(&cx, &params(), &Before::default(), &out).await.unwrap(), made());
         assert!(script.bodies.lock().unwrap()[0].contains(r#""CreatorRequestId":"token""#));
     }
 
@@ -483,16 +499,17 @@ mod tests {
     async fn what_failed_says_why_and_has_made_nothing() {
         let script = Script::new([operation("FAIL"), operation("FAIL")]);
         let (cx, _) = watched("ns", script.config()).await;
-        let error = PrivateDnsNamespace.settle(&cx, &params(), &Absent {}, &begun()).await.unwrap_err();
+        let error = PrivateDnsNamespace.settle(&cx, &params(), &Before::default(), &begun()).await.unwrap_err();
         assert!(error.message.ends_with("failed: overlapping name space"), "{error}");
         assert_eq!(error.code.as_deref(), Some("CANNOT_CREATE_HOSTED_ZONE"));
-        let undone = PrivateDnsNamespace.rollback(&cx, &params(), &Absent {}, &begun()).await.unwrap();
+        let undone = PrivateDnsNamespace.rollback(&cx, &params(), &Before::default(), &begun()).await.unwrap();
         assert_eq!(undone, Undo::Nothing);
     }
 
     #[tokio::test(start_paused = true)]
     async fn none_is_believed_only_when_none_is_under_way() {
-        let listed = reply(&json!({"Namespaces": [{"Id": "ns-0", "Name": "local"}, {"Id": "ns-1", "Name": "local"}]}));
+        let ids = ["ns-before", "ns-0", "ns-1"].map(|id| json!({"Id": id, "Name": "local"}));
+        let listed = reply(&json!({"Namespaces": ids}));
         let pending = reply(&json!({"Operations": [{"Id": "op-1", "Status": "PENDING"}]}));
         let none = reply(&json!({"Operations": []}));
         let script = Script::new([
@@ -509,15 +526,16 @@ mod tests {
         ]);
         let (cx, _) = watched("ns", script.config()).await;
         let ours = Found::Ours { output: made(), proof: Proof::Strong };
-        assert_eq!(PrivateDnsNamespace.find(&cx, &params(), &Absent {}).await.unwrap(), ours);
-        assert_eq!(PrivateDnsNamespace.find(&cx, &params(), &Absent {}).await.unwrap(), Found::Absent);
+        let before = Before { namespaces: BTreeSet::from([NamespaceId::new("ns-before")]) };
+        assert_eq!(PrivateDnsNamespace.find(&cx, &params(), &before).await.unwrap(), ours);
+        assert_eq!(PrivateDnsNamespace.find(&cx, &params(), &before).await.unwrap(), Found::Absent);
     }
 
     #[tokio::test(start_paused = true)]
     async fn only_what_is_ours_and_empty_is_deleted() {
         let script = Script::new([there(), tagged("ns"), NO_SERVICE, BEGUN, operation("SUCCESS"), GONE, GONE]);
         let (cx, watch) = watched("ns", script.config()).await;
-        let undo = async || PrivateDnsNamespace.rollback(&cx, &params(), &Absent {}, &made()).await.unwrap();
+        let undo = async || PrivateDnsNamespace.rollback(&cx, &params(), &Before::default(), &made()).await.unwrap();
         assert_eq!((undo().await, undo().await), (Undo::Done, Undo::Nothing));
         assert_eq!(watch.calls.lock().unwrap()[3].operation, "DeleteNamespace");
         let service = reply(&json!({"Services": [{"Name": "theirs"}]}));
@@ -525,7 +543,7 @@ mod tests {
             let answers = [there(), tagged(owner)].into_iter().chain(std::iter::repeat_n(held, 40));
             let script = Script::new(answers);
             let (cx, watch) = watched("ns", script.config()).await;
-            let error = PrivateDnsNamespace.rollback(&cx, &params(), &Absent {}, &made()).await.unwrap_err();
+            let error = PrivateDnsNamespace.rollback(&cx, &params(), &Before::default(), &made()).await.unwrap_err();
             assert_eq!(error.class, ErrorClass::Drift, "{owner}: {error}");
             assert!(watch.calls.lock().unwrap().iter().all(|c| c.operation != "DeleteNamespace"));
         }

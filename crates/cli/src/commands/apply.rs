@@ -40,7 +40,7 @@ pub(crate) fn run(app: &App, args: &Apply) -> CommandResult<u8> {
     secret::check_names(&plan, &args.secrets)?;
 
     let mut shown = view::view(&plan, &hash, &registry, &endpoint);
-    shown.secrets = secret::views(app, &plan, &args.secrets);
+    shown.secrets = secret::views(app, &plan, &registry, &args.secrets);
     shown.rehearsal = Some(rehearsal.clone());
     if app.out.json {
         app.out.line("plan", None, &shown)?;

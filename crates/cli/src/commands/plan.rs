@@ -35,7 +35,7 @@ pub(crate) fn run(app: &App, args: &Plan) -> CommandResult<u8> {
     let made = source::plan(&document, &registry, &given)?;
     secret::check_names(&made.plan, &args.secrets)?;
     let mut shown = view::view(&made.plan, &made.hash, &registry, &endpoint);
-    shown.secrets = secret::views(app, &made.plan, &args.secrets);
+    shown.secrets = secret::views(app, &made.plan, &registry, &args.secrets);
     let rehearse = source::rehearse(&args.file, &given);
     shown.rehearsal = Some(certificate::look(app, &args.rehearsal, &made, false, rehearse)?);
     if !args.offline {

@@ -4,7 +4,7 @@
 use serde::Serialize;
 use std::sync::Arc;
 use switchback_engine::executor::{self, AlwaysGo, Control, Options, Rescue, Rescued, Setup};
-use switchback_model::record::Json;
+use switchback_model::record::{Direction, Json};
 use switchback_model::{StepId, exit_code};
 use switchback_report::{outcome, status, text};
 
@@ -14,7 +14,7 @@ use crate::error::{CommandError, CommandResult};
 use crate::execute::{Signals, Told};
 use crate::select::{self, Fit};
 use crate::target::Purpose;
-use crate::{replay, target};
+use crate::{replay, secret, target};
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -56,7 +56,7 @@ pub(crate) fn run(app: &App, args: &args::Rescue, verb: Rescue) -> CommandResult
     }
     let runtime = app.runtime()?;
     let plan = replayed.history.plan().clone();
-    let env = runtime.block_on(target::environment(
+    let mut env = runtime.block_on(target::environment(
         app,
         registry,
         &plan,
@@ -64,8 +64,12 @@ pub(crate) fn run(app: &App, args: &args::Rescue, verb: Rescue) -> CommandResult
         Some(run),
         Purpose::GoOn,
     ))?;
+    let files = args::SecretFiles::default();
+    let (values, calls) = secret::go_on(app, &runtime, &replayed.history, Direction::Unwinding, &files, &env)?;
+    env.secrets = values;
     let _signals = Signals::listen(&runtime)?;
-    let journal = store.take_locked(lock, command)?;
+    let mut journal = store.take_locked(lock, command)?;
+    secret::record(&mut journal, replayed.history.direction(), calls)?;
     replay::catch_up(&store, run, &mut replayed)?;
     let told = Told::new(&app.out, &plan);
     let setup = Setup {

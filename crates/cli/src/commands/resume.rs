@@ -2,6 +2,7 @@
 
 use switchback_engine::recovery::{Refusal, plan_resume};
 use switchback_model::exit_code;
+use switchback_model::record::Direction;
 
 use crate::app::App;
 use crate::args::Resume;
@@ -37,7 +38,7 @@ pub(crate) fn run(app: &App, args: &Resume) -> CommandResult<u8> {
         Purpose::GoOn,
     ))?;
     // Before anything of this process is on record: another value must not be found half way.
-    let (values, calls) = secret::go_on(app, &runtime, &replayed.history, &args.secrets, &env)?;
+    let (values, calls) = secret::go_on(app, &runtime, &replayed.history, Direction::Forward, &args.secrets, &env)?;
     env.secrets = values;
     let signals = Signals::listen(&runtime)?;
     let mut journal = store.take_locked(lock, "resume")?;

@@ -15,7 +15,7 @@ use crate::error::CommandResult;
 use crate::execute::{self, Held, Signals, Work};
 use crate::select::{self, Fit};
 use crate::target::Purpose;
-use crate::{ask, replay, target};
+use crate::{ask, replay, secret, target};
 
 #[derive(Serialize)]
 struct Preview<'a> {
@@ -42,7 +42,7 @@ pub(crate) fn run(app: &App, args: &Unwind) -> CommandResult<u8> {
     ask::approve(args.auto_approve, "Undo this?")?;
 
     let runtime = app.runtime()?;
-    let env = runtime.block_on(target::environment(
+    let mut env = runtime.block_on(target::environment(
         app,
         registry,
         replayed.history.plan(),
@@ -50,8 +50,12 @@ pub(crate) fn run(app: &App, args: &Unwind) -> CommandResult<u8> {
         Some(run),
         Purpose::GoOn,
     ))?;
+    // Before anything of this process is on record: another value must not be found half way.
+    let (values, calls) = secret::go_on(app, &runtime, &replayed.history, Direction::Unwinding, &args.secrets, &env)?;
+    env.secrets = values;
     let signals = Signals::listen(&runtime)?;
-    let journal = store.take_locked(lock, "unwind")?;
+    let mut journal = store.take_locked(lock, "unwind")?;
+    secret::record(&mut journal, replayed.history.direction(), calls)?;
     replay::catch_up(&store, run, &mut replayed)?;
     let execute = Execute { max_parallel: args.max_parallel, confirm: args.confirm.clone(), ..Execute::default() };
     let held = Held {

@@ -2,25 +2,28 @@
 
 use switchback_engine::executor::verify_run;
 use switchback_model::OpError;
+use switchback_model::record::Direction;
 use switchback_model::status::State;
 use switchback_report::check::{CheckView, StepCheck};
 
 use crate::app::App;
-use crate::args::RunArg;
+use crate::args::Verify;
 use crate::error::{CommandError, CommandResult};
 use crate::select::{self, Fit};
 use crate::target::Purpose;
-use crate::{replay, target};
+use crate::{replay, secret, target};
 
-pub(crate) fn run(app: &App, args: &RunArg) -> CommandResult<u8> {
+pub(crate) fn run(app: &App, args: &Verify) -> CommandResult<u8> {
     let store = app.journal()?;
-    let run = select::run(store.runs()?, args.run.as_deref(), Fit::Newest)?.run;
+    let run = select::run(store.runs()?, args.run.run.as_deref(), Fit::Newest)?.run;
     let registry = app.registry()?;
     let history = replay::replay(&store, run, &registry)?.history;
     let runtime = app.runtime()?;
+    let plan = history.plan();
+    let mut env =
+        runtime.block_on(target::environment(app, registry, plan, &history.endpoint(), Some(run), Purpose::GoOn))?;
+    env.secrets = secret::go_on(app, &runtime, &history, Direction::Unwinding, &args.secrets, &env)?.0;
     let checked = runtime.block_on(async {
-        let env =
-            target::environment(app, registry, history.plan(), &history.endpoint(), Some(run), Purpose::GoOn).await?;
         for provider in &env.providers {
             provider.preflight(switchback_engine::provider::no_log()).await.map_err(CommandError::from)?;
         }

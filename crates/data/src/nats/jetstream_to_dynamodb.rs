@@ -273,6 +273,7 @@ async fn differing(params: &Params, table: &Table<'_>, items: &[(u64, Item)]) ->
 impl Operation for JetstreamToDynamodb {
     const KIND: &'static str = "nats.jetstream_to_dynamodb";
     const VERSION: u32 = 1;
+    const SECRETS_BACK: bool = true;
     type Params = Params;
     type Before = Before;
     type Output = Output;

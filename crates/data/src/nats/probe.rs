@@ -55,6 +55,7 @@ pub struct Probe;
 impl Operation for Probe {
     const KIND: &'static str = "probe.nats";
     const VERSION: u32 = 1;
+    const SECRETS_BACK: bool = true;
     type Params = Params;
     type Before = Before;
     type Output = Output;

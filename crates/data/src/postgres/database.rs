@@ -138,15 +138,22 @@ async fn rescue(cx: &Cx, params: &Params) -> OpResult<()> {
 impl Operation for Database {
     const KIND: &'static str = "postgres.database";
     const VERSION: u32 = 1;
+    const SECRETS_BACK: bool = true;
     type Params = Params;
     type Before = Before;
     type Output = Output;
 
     fn facts(&self, params: &Params) -> Facts {
         let base = facts(
-            &["postgresql:DescribeDatabase", "postgresql:ListTables", "postgresql:GetRows"],
+            &[
+                "postgresql:DescribeDatabase",
+                "postgresql:DescribeMigrations",
+                "postgresql:ListTables",
+                "postgresql:GetRows",
+                "file:DescribeFile",
+            ],
             &["postgresql:MarkDatabase"],
-            &["postgresql:DropDatabase", "file:WriteFile"],
+            &["postgresql:DropDatabase"],
         );
         let what = format!(
             "what others wrote into the database `{}`; it is exported to {} first",
@@ -157,6 +164,8 @@ impl Operation for Database {
             reversibility: Reversibility::Lossy { what },
             residue: vec![format!("the rows of others, where there are any, in {}", export::folder_pattern())],
             creates: vec!["postgresql:CreateDatabase".into()],
+            // Where there is something to export.
+            extra_undo_actions: vec!["file:WriteFile".into()],
             ..base
         }
     }

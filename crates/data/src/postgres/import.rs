@@ -271,6 +271,7 @@ fn no_file(path: &str) -> OpError {
 impl Operation for Import {
     const KIND: &'static str = "postgres.import";
     const VERSION: u32 = 1;
+    const SECRETS_BACK: bool = true;
     type Params = Params;
     type Before = Before;
     type Output = Output;

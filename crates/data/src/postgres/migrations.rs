@@ -156,9 +156,12 @@ async fn objects(cx: &Cx, on: &Connection) -> OpResult<Vec<Object>> {
     }
 }
 
-/// What became of each object in the end: its definition before the first change and after the last one.
-fn in_sum(migrations: &[Applied]) -> BTreeMap<(&str, &str), (Option<&str>, Option<&str>)> {
-    let mut all: BTreeMap<(&str, &str), (Option<&str>, Option<&str>)> = BTreeMap::new();
+/// Definitions of objects by kind and name, each before the first change and after the last one.
+type Sum<'a> = BTreeMap<(&'a str, &'a str), (Option<&'a str>, Option<&'a str>)>;
+
+/// What became of each object in the end.
+fn in_sum(migrations: &[Applied]) -> Sum<'_> {
+    let mut all = Sum::new();
     for change in migrations.iter().flat_map(|m| &m.changes) {
         let (was, is) = (change.was.as_deref(), change.is.as_deref());
         all.entry((&change.kind, &change.name)).and_modify(|both| both.1 = is).or_insert((was, is));
@@ -190,6 +193,7 @@ async fn rescue(cx: &Cx, params: &Params, output: &Output) -> OpResult<()> {
 impl Operation for Migrations {
     const KIND: &'static str = "postgres.migrations";
     const VERSION: u32 = 1;
+    const SECRETS_BACK: bool = true;
     type Params = Params;
     type Before = Before;
     type Output = Output;
@@ -202,6 +206,7 @@ impl Operation for Migrations {
         Facts {
             reversibility: Reversibility::Lossy { what },
             residue: vec![format!("the rows of those tables, where there are any, in {}", export::folder_pattern())],
+            extra_undo_actions: vec!["file:WriteFile".into()],
             ..facts(
                 &[
                     "postgresql:DescribeMigrations",
@@ -211,7 +216,7 @@ impl Operation for Migrations {
                     "file:DescribeFile",
                 ],
                 &["postgresql:ApplyMigration"],
-                &["postgresql:RevertMigration", "file:WriteFile"],
+                &["postgresql:RevertMigration"],
             )
         }
     }

@@ -86,6 +86,7 @@ async fn look(cx: &Cx, params: &Params) -> OpResult<(bool, Value)> {
 impl Operation for Probe {
     const KIND: &'static str = "probe.postgres";
     const VERSION: u32 = 1;
+    const SECRETS_BACK: bool = true;
     type Params = Params;
     type Before = Before;
     type Output = Output;

@@ -19,11 +19,11 @@ async fn a_table_and_a_query_become_lines() {
     let run = Run::new(1, folder.path());
     let cx = run.cx("export");
     let rows = |table: Option<&str>, query: Option<&str>| Params {
-        from: From::Postgres(Rows {
+        from: From::Postgres(Box::new(Rows {
             connection: server.on("postgres"),
             table: table.map(str::to_owned),
             query: query.map(str::to_owned),
-        }),
+        })),
     };
     let step = Step::forward(&cx, Export, rows(Some("t"), None)).await.unwrap();
     assert_eq!(step.output.rows, 12_001);

@@ -187,3 +187,54 @@ async fn a_hundred_thousand_rows() {
     step.back(&cx).await.unwrap();
     assert_eq!(server.sql("postgres", "SELECT count(*) FROM core.coordination_state"), ["0"]);
 }
+
+/// A process that is killed three times on the way there and once on the way back: it goes on where it was, and every row
+/// comes once.
+#[test]
+fn a_process_that_is_killed_goes_on_where_it_was() {
+    const ROWS: u32 = 100_000;
+    let (server, folder) = (Server::start(), tempfile::tempdir().unwrap());
+    server.sql("postgres", TABLE);
+    server.sql("postgres", "INSERT INTO core.coordination_state (swarm_id, state) VALUES ('theirs', '{}')");
+    write(folder.path(), ROWS);
+    let tests = std::env::current_exe().unwrap();
+    let program = tests.parent().and_then(Path::parent).unwrap().join("examples/load");
+    let load = |back: &[&str]| {
+        let mut command = std::process::Command::new(&program);
+        command.arg(server.port.to_string()).arg(folder.path()).args(back).spawn().unwrap()
+    };
+    let number = |sql: &str| server.sql("postgres", sql)[0].parse::<u32>().unwrap();
+    let batches = || match number("SELECT (to_regclass('switchback.imports') IS NOT NULL)::int") {
+        0 => 0,
+        _ => number("SELECT count(*) FROM switchback.imports"),
+    };
+    let rows = || number("SELECT count(*) FROM core.coordination_state WHERE swarm_id <> 'theirs'");
+    let mut seen = 0;
+    for at in [2, 6, 10] {
+        let mut process = load(&[]);
+        while batches() < at {
+            assert!(process.try_wait().unwrap().is_none(), "it ended by itself");
+        }
+        process.kill().unwrap();
+        process.wait().unwrap();
+        // What was on its way is there as a whole or not at all, and what was there stays.
+        server.sql("postgres", "SELECT pg_advisory_lock(8320234785195188833)");
+        let now = rows();
+        assert!(now % 5_000 == 0 && now >= seen.max(at * 5_000) && now < ROWS, "{now} rows after {at} batches");
+        seen = now;
+    }
+    assert!(load(&[]).wait().unwrap().success());
+    assert_eq!(rows(), ROWS);
+    assert_eq!(number("SELECT count(DISTINCT swarm_id) FROM core.coordination_state"), ROWS + 1);
+    let mut process = load(&["back"]);
+    while batches() > 10 {
+        assert!(process.try_wait().unwrap().is_none(), "it ended by itself");
+    }
+    process.kill().unwrap();
+    process.wait().unwrap();
+    assert!(load(&["back"]).wait().unwrap().success());
+    assert_eq!((rows(), number("SELECT count(*) FROM core.coordination_state")), (0, 1));
+    let exports = folder.path().join("exports/00000000-0000-0000-0000-000000000001/import-1");
+    let exported = fs::read_dir(exports).unwrap().map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
+    assert_eq!(exported.map(|text| text.lines().count()).sum::<usize>(), 100_000, "and every row is in a file");
+}

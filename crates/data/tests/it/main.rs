@@ -1,4 +1,5 @@
 //! The operations against the real systems.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -137,16 +137,7 @@ impl Server {
 
     /// A connection to that database.
     pub(crate) fn on(&self, database: &str) -> Connection {
-        Connection {
-            host: "127.0.0.1".to_owned(),
-            port: self.port,
-            database: database.to_owned(),
-            user: "postgres".to_owned(),
-            password: Some(password().1),
-            tls: Tls::Prefer,
-            ca_file: None,
-            connect: Default::default(),
-        }
+        on(self.port, database)
     }
 
     /// What a person does with psql; one text a row.
@@ -168,6 +159,20 @@ impl Drop for Server {
             rustix::process::Signal::QUIT,
         );
         let _ = self.process.wait();
+    }
+}
+
+/// A connection to a database of the server at that port.
+pub(crate) fn on(port: u16, database: &str) -> Connection {
+    Connection {
+        host: "127.0.0.1".to_owned(),
+        port,
+        database: database.to_owned(),
+        user: "postgres".to_owned(),
+        password: Some(password().1),
+        tls: Tls::Prefer,
+        ca_file: None,
+        connect: Default::default(),
     }
 }
 

@@ -36,7 +36,9 @@ pub fn runbook_schema(registry: &Registry) -> Value {
         let required = params.get("required").and_then(Value::as_array).is_some_and(|r| !r.is_empty());
         fields_or_reference(&mut params, kind);
         definitions.insert(kind.to_owned(), params);
-        let mut then = json!({ "properties": { "with": { "$ref": format!("#/definitions/{kind}") } } });
+        let with =
+            json!({ "anyOf": [{ "$ref": format!("#/definitions/{kind}") }, { "$ref": "#/definitions/Include" }] });
+        let mut then = json!({ "properties": { "with": with } });
         if required {
             set(&mut then, "", "required", json!(["with"]));
         }

@@ -1,6 +1,6 @@
 //! One sandbox as a world: every call passes a tap on its way to the faults.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,7 +10,6 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::header::{AUTHORIZATION, USER_AGENT};
 use http::{HeaderName, HeaderValue};
-use serde_json::Value;
 use switchback_aws::{AwsConfig, AwsContext, AwsProvider};
 use switchback_container::ask::RegistryAsk;
 use switchback_data::command::CommandAsk;
@@ -22,8 +21,9 @@ use switchback_engine::cx::Contexts;
 use switchback_engine::operation::BoxFuture;
 use switchback_engine::provider::Provider;
 use switchback_engine::remote::{Answers, Ask, Remote};
-use switchback_model::plan::{Plan, Target, Template};
+use switchback_model::plan::{Plan, Target};
 use switchback_model::{ErrorClass, OpError, OpResult, RunId};
+use switchback_probe::web::{HttpAsk, TcpAsk};
 use switchback_rehearsal::world::{Call, Fault, Look, Reply, Saved, Tap, Turn, World};
 
 use super::{QUIET, SETTLE, look};
@@ -73,7 +73,7 @@ impl Cloud {
             return Err("the plan has no target in AWS, which is all that can be rehearsed".to_owned());
         };
         let sandbox = Sandbox::builder().account(&own.account).region(&own.region).settle(SETTLE).build();
-        seed(&sandbox, plan).await;
+        sandbox.seed(|models| models.seed(plan)).await;
         let tap = Arc::new(Slot::default());
         let tapped = Tapped { inner: sandbox.endpoint(), sandbox: sandbox.clone(), tap: tap.clone() };
         let tapped = Arc::new(tapped);
@@ -105,45 +105,6 @@ impl Cloud {
     pub fn sandbox(&self) -> &Sandbox {
         &self.sandbox
     }
-}
-
-/// What the operator has beside the run: files that are imported, and commands that print what is.
-async fn seed(sandbox: &Sandbox, plan: &Plan) {
-    let text = |template: &Template| match template {
-        Template::Lit(Value::String(text)) => Some(text.clone()),
-        _ => None,
-    };
-    let mut fields = BTreeSet::new();
-    let mut files = BTreeMap::new();
-    for step in plan.steps.iter().filter(|step| step.op == "postgres.import") {
-        let (columns, path) = match &step.params {
-            Template::Lit(params) => {
-                let path = params.get("path").and_then(Value::as_str).map(str::to_owned);
-                (params.get("columns").cloned().unwrap_or_default(), path)
-            }
-            Template::Map(params) => {
-                let columns = params.get("columns").and_then(|c| if let Template::Lit(v) = c { Some(v) } else { None });
-                (columns.cloned().unwrap_or_default(), params.get("path").and_then(text))
-            }
-            _ => continue,
-        };
-        let names = columns.as_object().into_iter().flat_map(|columns| columns.values().filter_map(Value::as_str));
-        let own: Vec<String> = names.map(str::to_owned).collect();
-        if let Some(path) = path {
-            files.insert(path, models::command::rows(&own));
-        }
-        fields.extend(own);
-    }
-    if fields.is_empty() {
-        return;
-    }
-    let put = |models: &mut models::Models| {
-        Arc::make_mut(&mut models.command).prints(fields.into_iter().collect());
-        for (path, content) in files {
-            Arc::make_mut(&mut models.file).put(&path, &content);
-        }
-    };
-    sandbox.seed(put).await;
 }
 
 impl World for Cloud {
@@ -263,7 +224,9 @@ impl Line {
             .with::<Answers<FileAsk>>(Arc::new(self.clone()))
             .with::<Answers<PgAsk>>(Arc::new(self.clone()))
             .with::<Answers<NatsAsk>>(Arc::new(self.clone()))
+            .with::<Answers<HttpAsk>>(Arc::new(self.clone()))
             .with::<Answers<RegistryAsk>>(Arc::new(self.clone()))
+            .with::<Answers<TcpAsk>>(Arc::new(self.clone()))
     }
 
     fn request<A: Ask>(&self, cx: &Cx, ask: &A) -> Request {

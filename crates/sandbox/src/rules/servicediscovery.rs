@@ -124,7 +124,7 @@ async fn create_namespace(desk: &mut Desk<'_>, body: &Body) -> Result<Value, Ref
         return Ok(json!({"OperationId": operation}));
     }
     let made = Namespace {
-        arn: desk.place.arn(Service::ServiceDiscovery, &format!("namespace/{id}")),
+        arn: desk.place.arn(Service::CloudMap, &format!("namespace/{id}")),
         name: name.to_owned(),
         kind: PRIVATE.to_owned(),
         description: body.text("Description")?.map(str::to_owned),
@@ -329,7 +329,7 @@ async fn create_service(desk: &mut Desk<'_>, body: &Body) -> Result<Value, Refus
     let dns = of.map(dns).transpose()?;
     let id = format!("srv-{:016x}", desk.notes_mut().next_made());
     let made = Discovered {
-        arn: desk.place.arn(Service::ServiceDiscovery, &format!("service/{id}")),
+        arn: desk.place.arn(Service::CloudMap, &format!("service/{id}")),
         name: name.to_owned(),
         namespace,
         description: body.text("Description")?.map(str::to_owned),

@@ -1,5 +1,4 @@
 use std::collections::HashMap;
-use std::time::Instant;
 
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
@@ -141,27 +140,20 @@ async fn queries_are_in_order_and_in_pages() {
 }
 
 #[tokio::test]
-async fn snapshots_keep_items_and_cost_little_where_they_did_not_change() {
-    let aws = aws_from(Sandbox::builder());
+async fn snapshots_keep_items() {
+    let aws = aws();
     aws.items_table("Cache").await;
-    for start in (0..10_000).step_by(25) {
+    for start in (0..1000).step_by(25) {
         let requests: Vec<WriteRequest> = (start..start + 25).map(|at| put_request(item("a", at))).collect();
         aws.dynamodb.batch_write_item().request_items("Cache", requests).send().await.unwrap();
     }
     let (kept, before) = (aws.sandbox.snapshot().await, aws.sandbox.world().await);
-    assert_eq!(before.of_kind("dynamodb-table").next().unwrap().attributes["items"]["count"], 10_000);
-    let begin = Instant::now();
-    for _ in 0..100 {
-        aws.sandbox.restore(&kept).await;
-        aws.vpc().await;
-        aws.sandbox.snapshot().await;
-    }
-    eprintln!("100 restores and snapshots: {:?}", begin.elapsed());
+    assert_eq!(before.of_kind("dynamodb-table").next().unwrap().attributes["items"]["count"], 1000);
     aws.dynamodb.delete_item().table_name("Cache").set_key(Some(key("a", 77))).send().await.unwrap();
     assert_ne!(aws.sandbox.world().await, before);
     aws.sandbox.restore(&kept).await;
     assert_eq!(aws.sandbox.world().await, before);
-    assert_eq!(aws.count().await, 10_000);
+    assert_eq!(aws.count().await, 1000);
 }
 
 #[tokio::test]

@@ -164,7 +164,10 @@ fn nothing_runs_before_it_is_wanted() {
     let names: Vec<&str> = running.info.parts.iter().map(|part| part.name.as_str()).collect();
     assert_eq!(names, ["postgresql", "nats", "local_nats", "registry", "local_system"]);
     let inputs: Vec<&str> = running.info.inputs.keys().map(String::as_str).collect();
-    assert_eq!(inputs, ["export_url", "health_connect_to", "local_nats_url", "nats_url", "registry"]);
+    assert_eq!(
+        inputs,
+        ["export_command", "health_connect_to", "image_source", "local_nats_url", "nats_url", "registry"]
+    );
     let (status, body) = get(running.part("registry"), "/v2/");
     assert_eq!((status, body.as_str()), (200, "{}"));
     assert_eq!(running.folders().len(), 1);

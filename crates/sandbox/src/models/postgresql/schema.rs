@@ -87,11 +87,8 @@ fn parts(list: &str) -> Vec<String> {
     let (mut all, mut part, mut depth, mut quote) = (Vec::new(), String::new(), 0_usize, None);
     for c in inner.chars() {
         match (c, quote) {
-            (_, Some(open)) => {
-                if c == open {
-                    quote = None;
-                }
-            }
+            (_, Some(open)) if c == open => quote = None,
+            (_, Some(_)) => {}
             ('\'' | '"', None) => quote = Some(c),
             ('(', None) => depth += 1,
             (')', None) => depth = depth.saturating_sub(1),
@@ -186,15 +183,12 @@ impl Schema {
 
     fn make(&mut self, kind: &str, name: String, definition: String, code: &str, lenient: Lenient) -> OpResult<bool> {
         let key = (kind.to_owned(), name);
-        if self.objects.contains_key(&key) {
-            return match lenient {
-                Lenient::Replace => {
-                    self.objects.insert(key, definition);
-                    Ok(true)
-                }
-                Lenient::Leave => Ok(false),
-                Lenient::No => Err(refused(code, format!("{kind} {} already exists", key.1))),
-            };
+        match lenient {
+            Lenient::Leave if self.objects.contains_key(&key) => return Ok(false),
+            Lenient::No if self.objects.contains_key(&key) => {
+                return Err(refused(code, format!("{kind} {} already exists", key.1)));
+            }
+            _ => {}
         }
         self.objects.insert(key, definition);
         Ok(true)
@@ -297,8 +291,9 @@ impl Schema {
                 at.and_then(|at| words.get(at + 1)).is_some_and(|table| qualified(table) == name)
             };
             self.objects.retain(|(kind, object), definition| {
-                !(object.starts_with(&inside) && ["column", "trigger"].contains(&kind.as_str()))
-                    && !(kind == "index" && on_table(definition))
+                let of_table = ["column", "trigger"].contains(&kind.as_str()) && object.starts_with(&inside);
+                let index = kind == "index" && on_table(definition);
+                !of_table && !index
             });
         }
         there
