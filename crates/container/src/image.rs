@@ -123,9 +123,15 @@ impl Params {
         format!("{}@{digest}", self.repository)
     }
 
-    /// Whether ECR itself is meant.
+    /// Whether ECR itself is meant, or may be: `*` stands for what is known only later.
     fn is_ecr(&self) -> bool {
-        self.at().registry.is_none() && self.repository.contains(".dkr.ecr.")
+        self.at().registry.is_none() && (self.repository.contains(".dkr.ecr.") || self.repository.starts_with('*'))
+    }
+
+    /// The repository in a policy of IAM.
+    fn arn(&self) -> String {
+        let name = Name::read(&self.repository).map_or("*", |name| name.name);
+        format!("arn:{{partition}}:ecr:{{region}}:{{account}}:repository/{name}")
     }
 
     fn source(&self, cx: &Cx) -> OpResult<Source> {
@@ -193,10 +199,11 @@ impl Operation for Image {
             rolls_back.push("registry:RemoveBuild".into());
         }
         let mut reads = vec!["registry:GetManifest".into(), "registry:DescribeImage".into()];
-        let (mut extra_actions, mut extra_undo_actions) = (Vec::new(), Vec::new());
+        let (mut extra_actions, mut extra_undo_actions, mut arns) = (Vec::new(), Vec::new(), Vec::new());
         if params.is_ecr() {
             reads.push("ecr:GetAuthorizationToken".into());
             extra_actions.extend(ECR_PUSH.map(Into::into));
+            arns.push(params.arn());
             extra_undo_actions.extend(["ecr:BatchDeleteImage", "ecr:PutImage"].map(Into::into));
         }
         Facts {
@@ -214,7 +221,7 @@ impl Operation for Image {
             rolls_back,
             extra_actions,
             extra_undo_actions,
-            arns: Vec::new(),
+            arns,
         }
     }
 
@@ -440,6 +447,9 @@ mod tests {
     fn only_ecr_itself_needs_permissions_of_aws() {
         let params = Image::example().unwrap();
         assert!(Image.facts(&params).extra_undo_actions.contains(&"ecr:BatchDeleteImage".into()));
+        assert_eq!(Image.facts(&params).arns, ["arn:{partition}:ecr:{region}:{account}:repository/team/app"]);
+        let later = Params { repository: "*".into(), ..params.clone() };
+        assert_eq!(Image.facts(&later).arns, ["arn:{partition}:ecr:{region}:{account}:repository/*"]);
         let local = Params { registry: Some("127.0.0.1:5000".into()), ..params.clone() };
         assert!(Image.facts(&local).extra_actions.is_empty());
         let none = Params { registry: Some(String::new()), ..params };

@@ -66,13 +66,11 @@ impl Database {
         let [a, b, c, ..] = *Uuid::now_v7().as_bytes().last_chunk::<3>().unwrap_or(&[0; 3]);
         // Not 127.0.x.y, where others listen, and neither a network's first nor its last address.
         let own = Ipv4Addr::new(127, a | 0x40, b, c.clamp(1, 254));
-        let taken = [own, Ipv4Addr::LOCALHOST].map(|host| (host, TcpListener::bind((host, USUAL))));
-        let host = taken.iter().find(|(_, listener)| listener.is_ok()).map_or(Ipv4Addr::LOCALHOST, |(host, _)| *host);
+        let host = if TcpListener::bind((own, USUAL)).is_ok() { own } else { Ipv4Addr::LOCALHOST };
         let database = Self {
             host,
             ports: Mutex::new(Ports { open: Vec::new(), tell, told: Some(told), passwords: BTreeMap::new() }),
         };
-        drop(taken);
         database.open(USUAL);
         database
     }

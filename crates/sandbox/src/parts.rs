@@ -159,8 +159,10 @@ impl Parts {
             let binaries = postgres::Binaries::find();
             let missing = binaries.is_none().then_some(postgres::PACKAGE);
             all.say("postgresql", &database.usual_address().to_string(), missing);
-            if let Some(binaries) = binaries {
-                all.serve_databases(&folder, sandbox, database, binaries);
+            match binaries {
+                Some(binaries) => all.serve_databases(&folder, sandbox, database, binaries),
+                // Refused at once, instead of never answered.
+                None => drop(database.opened()),
             }
         }
 

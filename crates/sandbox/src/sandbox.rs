@@ -227,6 +227,11 @@ impl Sandbox {
         &self.0.settings
     }
 
+    /// Its rules, for questions of its own parts: no fault is in front of them, and no call is counted.
+    pub(crate) fn rules(&self) -> &Rules {
+        &self.0.rules
+    }
+
     /// What its clusters and a real server have in common.
     pub(crate) fn database(&self) -> Option<&Arc<Database>> {
         self.0.settings.database.as_ref()

@@ -155,6 +155,7 @@ pub fn secrets() -> (RunSecrets, Secrets) {
 pub fn registry() -> Arc<Registry> {
     let mut registry = Registry::new();
     switchback_aws::register(&mut registry).expect("the kinds differ");
+    switchback_container::register(&mut registry).expect("the kinds differ");
     registry.register(JetstreamToDynamodb).expect("the kinds differ");
     registry.register(Database).expect("the kinds differ");
     registry.register(Migrations).expect("the kinds differ");

@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -17,8 +17,10 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::rules::World;
+use crate::endpoint::{Endpoint as _, Request};
+use crate::place::Place;
 use crate::sandbox::Sandbox;
+use crate::service::Service;
 
 /// How many rows the export has.
 const ROWS: u32 = 50;
@@ -67,7 +69,7 @@ async fn answer(sandbox: &Sandbox, request: &http::Request<Incoming>) -> Respons
     match request.uri().path() {
         "/export" => reply(StatusCode::OK, "application/x-ndjson", export()),
         "/health" => {
-            let (status, document) = health(&sandbox.places().await);
+            let (status, document) = health(sandbox).await;
             reply(status, "application/json", document.to_string())
         }
         _ => reply(StatusCode::NOT_FOUND, "application/json", json!({"error": "no such path"}).to_string()),
@@ -77,7 +79,7 @@ async fn answer(sandbox: &Sandbox, request: &http::Request<Incoming>) -> Respons
 fn reply(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }
 
@@ -92,9 +94,9 @@ fn export() -> String {
 }
 
 /// The health document of the orchestrator.
-fn health(world: &World) -> (StatusCode, Value) {
-    let agents = running(world, AGENT);
-    let (status, word) = match running(world, ORCHESTRATOR) {
+async fn health(sandbox: &Sandbox) -> (StatusCode, Value) {
+    let agents = running(sandbox, AGENT).await;
+    let (status, word) = match running(sandbox, ORCHESTRATOR).await {
         0 => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         _ => (StatusCode::OK, "healthy"),
     };
@@ -111,8 +113,31 @@ fn health(world: &World) -> (StatusCode, Value) {
     (status, document)
 }
 
-/// How many tasks the services of that name run, in all places. A service runs what it wants: nothing fails here.
-fn running(world: &World, name: &str) -> i64 {
-    let services = world.values().flat_map(|local| local.picture.ecs.services.values());
-    services.filter(|it| it.name == name && it.status == "ACTIVE").map(|it| i64::from(it.desired)).sum()
+/// How many tasks the services of that name run, in all places: as ECS says it.
+async fn running(sandbox: &Sandbox, name: &str) -> i64 {
+    let mut running = 0;
+    for (place, local) in sandbox.places().await.iter() {
+        for (arn, service) in local.picture.ecs.services.iter().filter(|(_, it)| it.name == name) {
+            let Some(call) = describe(place, &service.cluster, arn) else { continue };
+            let Ok(reply) = sandbox.rules().call(call).await else { continue };
+            let reply: Value = serde_json::from_slice(reply.body()).unwrap_or_default();
+            running += reply["services"][0]["runningCount"].as_i64().unwrap_or_default();
+        }
+    }
+    running
+}
+
+/// The call for one service.
+fn describe(place: &Place, cluster: &str, arn: &str) -> Option<Request> {
+    let Place { account, region } = place;
+    let (name, target) = (Service::Ecs.name(), Service::Ecs.target());
+    let signed = format!(
+        "AWS4-HMAC-SHA256 Credential={account}/20260101/{region}/{name}/aws4_request, SignedHeaders=host, Signature=0"
+    );
+    let mut request = Request::new(Bytes::from(json!({"cluster": cluster, "services": [arn]}).to_string()));
+    *request.method_mut() = Method::POST;
+    request.headers_mut().insert(header::AUTHORIZATION, HeaderValue::from_str(&signed).ok()?);
+    let target = HeaderValue::from_str(&format!("{target}.DescribeServices")).ok()?;
+    request.headers_mut().insert(HeaderName::from_static("x-amz-target"), target);
+    Some(request)
 }
