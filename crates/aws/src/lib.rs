@@ -124,11 +124,11 @@ mod tests {
     /// Journals name operations by kind and version. A line here is never changed: a renamed kind
     /// cannot be found after a crash, and a stored type that changes takes a new version.
     const COMMITTED: &[(&str, u32)] = &[
-        ("aws.dynamodb.table", 1),
-        ("aws.cloudwatch.metric_alarm", 1),
         ("aws.backup.job", 1),
         ("aws.backup.plan", 1),
         ("aws.backup.vault", 1),
+        ("aws.cloudwatch.metric_alarm", 1),
+        ("aws.dynamodb.table", 1),
         ("aws.ec2.elastic_ip", 1),
         ("aws.ec2.internet_gateway", 1),
         ("aws.ec2.internet_gateway_attachment", 1),
@@ -165,16 +165,16 @@ mod tests {
         ("aws.rds.db_cluster_parameter_group", 1),
         ("aws.rds.db_instance", 1),
         ("aws.rds.db_subnet_group", 1),
+        ("aws.s3.bucket", 1),
+        ("aws.s3.object", 1),
         ("aws.secretsmanager.secret", 1),
         ("aws.secretsmanager.secret_value", 1),
         ("aws.servicediscovery.private_dns_namespace", 1),
         ("aws.servicediscovery.service", 1),
-        ("aws.ssm.parameter", 1),
         ("aws.sns.subscription", 1),
         ("aws.sns.topic", 1),
         ("aws.sns.topic_policy", 1),
-        ("aws.s3.bucket", 1),
-        ("aws.s3.object", 1),
+        ("aws.ssm.parameter", 1),
     ];
 
     #[test]

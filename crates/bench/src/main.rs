@@ -6,6 +6,7 @@
 
 mod commands;
 mod engine;
+mod migration;
 mod noop;
 mod peers;
 mod rehearsal;
@@ -27,6 +28,9 @@ struct Args {
     /// Only the rehearsals: of this runbook, and of generated ones.
     #[arg(long, value_name = "FILE")]
     rehearsal: Option<std::path::PathBuf>,
+    /// Only this runbook on moto, beside the AWS CLI and boto3.
+    #[arg(long, value_name = "FILE")]
+    peers: Option<std::path::PathBuf>,
     /// Runs a wide plan of that many steps and prints the peak of its memory, in kB.
     #[arg(long, hide = true)]
     memory_of: Option<usize>,
@@ -34,10 +38,11 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let done = match (args.memory_of, &args.rehearsal) {
-        (Some(n), _) => memory(n),
-        (None, Some(runbook)) => rehearsals(runbook, args.quick),
-        (None, None) => all(args.quick),
+    let done = match (args.memory_of, &args.rehearsal, &args.peers) {
+        (Some(n), ..) => memory(n),
+        (None, Some(runbook), _) => rehearsals(runbook, args.quick),
+        (None, None, Some(runbook)) => peers(runbook),
+        (None, None, None) => all(args.quick),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -58,6 +63,11 @@ fn count(n: usize) -> f64 {
 
 fn ms(d: Duration) -> String {
     format!("{:.1} ms", d.as_secs_f64() * 1e3)
+}
+
+fn peers(runbook: &Path) -> Result<(), Failure> {
+    let folder = tempfile::Builder::new().prefix("switchback-bench").tempdir_in(".")?;
+    migration::beside_peers(folder.path(), runbook)
 }
 
 fn all(quick: bool) -> Result<(), Failure> {

@@ -100,7 +100,7 @@ pub(crate) fn folder(cx: &Cx) -> String {
 
 /// The same, for people, before there is a run.
 pub(crate) fn folder_pattern() -> &'static str {
-    "exports/{run}/<step>-{generation}"
+    "exports/{run}/{step}-{generation}"
 }
 
 /// A text as the name of a file.

@@ -40,8 +40,8 @@ pub enum ProofKind {
 pub struct Facts {
     /// Can it be undone?
     pub reversibility: Reversibility,
-    /// What an undo leaves behind on purpose, one sentence each, with `{run}` and `{generation}` left
-    /// open.
+    /// What an undo leaves behind on purpose, one sentence each, with `{run}`, `{step}` and
+    /// `{generation}` left open.
     pub residue: Vec<String>,
     /// How an in-doubt `create` is recognised.
     pub proof: ProofKind,

@@ -48,6 +48,8 @@ enum Task {
 enum Bench {
     /// How long rehearsals take, and how that grows with the number of steps
     Rehearsal,
+    /// The migration on moto, beside the same calls by the AWS CLI and by boto3
+    Peers,
 }
 
 fn main() -> ExitCode {
@@ -103,8 +105,12 @@ fn bench(quick: bool, only: Option<Bench>) -> Result<(), Failed> {
     if quick {
         bench.arg("--quick");
     }
-    if let Some(Bench::Rehearsal) = only {
-        bench.args(["--rehearsal", "runbooks/mistersmith/runbook.yaml"]);
-    }
+    match only {
+        Some(Bench::Rehearsal) => bench.args(["--rehearsal", "runbooks/mistersmith/runbook.yaml"]),
+        Some(Bench::Peers) => {
+            bench.args(["--peers", "runbooks/mistersmith/runbook.yaml"]).envs(tools::python_tools()?.environment())
+        }
+        None => &mut bench,
+    };
     run(&mut bench)
 }

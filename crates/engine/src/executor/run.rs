@@ -545,7 +545,11 @@ impl Runner {
                 State::Undone if status.params.is_some() => {
                     if let Ok(run) = StepRun::new(self.shared.clone(), i, false) {
                         let (id, generation) = (self.shared.run.to_string(), status.generation.to_string());
-                        let named = |r: &String| r.replace("{run}", &id).replace("{generation}", &generation);
+                        // As in the names of files.
+                        let tag = step.id.as_tag_value().replace('/', "_");
+                        let named = |r: &String| {
+                            r.replace("{run}", &id).replace("{step}", &tag).replace("{generation}", &generation)
+                        };
                         out.extend(run.facts.residue.iter().map(|r| format!("{}: {}", step.id, named(r))));
                     }
                 }

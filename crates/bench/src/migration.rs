@@ -1,0 +1,209 @@
+//! A whole migration on moto, forward and back, beside the same calls made by one boto3 process and by the AWS CLI, a
+//! process a call.
+//!
+//! `peers/peers.py` stands before moto while the migration is recorded, and makes the calls again. What moto does not
+//! know is left out for all alike: see [`NOT_ON_MOTO`].
+
+use std::ffi::OsStr;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::commands;
+use crate::engine::Failure;
+
+/// Steps that cannot be had on moto 5.2, or not there alone: it answers 404 to `StartBackupJob` and to `CloudWatch` in
+/// CBOR, services never become steady with a task in them, no database answers behind its clusters, and it has no images
+/// and no streams.
+const NOT_ON_MOTO: [&str; 13] = [
+    "image",
+    "backup",
+    "high_error_rate",
+    "go",
+    "database",
+    "schema",
+    "export",
+    "state",
+    "messages",
+    "orchestrator_connected",
+    "start_orchestrator",
+    "start_agents",
+    // Every step of the phase.
+    "verification",
+];
+
+/// What ends when it is dropped.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+struct Moto {
+    _process: Process,
+    endpoint: String,
+    python: PathBuf,
+}
+
+fn free_port() -> Result<u16, Failure> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+#[expect(clippy::disallowed_methods, reason = "another process does not run on a paused clock")]
+fn wait_for(port: u16) -> Result<(), Failure> {
+    let begun = Instant::now();
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        if begun.elapsed() > Duration::from_secs(60) {
+            return Err(format!("nothing listens on port {port}").into());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+impl Moto {
+    fn start() -> Result<Self, Failure> {
+        let server = std::env::var_os("SWITCHBACK_MOTO_SERVER").map(PathBuf::from);
+        let server = server.ok_or("SWITCHBACK_MOTO_SERVER is not set: use `cargo xtask bench peers`")?;
+        let port = free_port()?;
+        let child = Command::new(&server)
+            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+            .envs([("MOTO_ACCOUNT_ID", "123456789012"), ("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let process = Process(child);
+        wait_for(port)?;
+        let python = server.with_file_name("python");
+        Ok(Self { _process: process, endpoint: format!("http://127.0.0.1:{port}"), python })
+    }
+
+    /// Nothing is left of what was done.
+    fn reset(&self) -> Result<(), Failure> {
+        use std::io::{Read, Write};
+        let address = self.endpoint.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(address)?;
+        write!(stream, "POST /moto-api/reset HTTP/1.0\r\nHost: {address}\r\nContent-Length: 0\r\n\r\n")?;
+        stream.read_to_end(&mut Vec::new())?;
+        Ok(())
+    }
+
+    fn peers(&self) -> Command {
+        let mut command = Command::new(&self.python);
+        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/peers.py"));
+        command
+    }
+
+    /// The recorded calls again: how many, and how long they took.
+    fn replay(&self, trace: &Path, how: &[&OsStr]) -> Result<(usize, f64), Failure> {
+        self.reset()?;
+        let done = self.peers().arg("replay").arg(trace).arg(&self.endpoint).args(how).output()?;
+        let said: serde_json::Value = serde_json::from_slice(&done.stdout)
+            .map_err(|_| format!("peers.py: {}", String::from_utf8_lossy(&done.stderr)))?;
+        let failed = said["failed"].as_u64().unwrap_or_default();
+        if failed > 0 {
+            // Some answers of moto differ from run to run; it is said, and not hidden.
+            crate::line("", "", &format!("{failed} of the calls failed when they were made again"), "");
+        }
+        let calls = usize::try_from(said["calls"].as_u64().unwrap_or_default()).unwrap_or_default();
+        Ok((calls, said["seconds"].as_f64().unwrap_or_default()))
+    }
+}
+
+/// The runbook without what moto does not know.
+fn for_moto(runbook: &Path) -> Result<String, Failure> {
+    let text = std::fs::read_to_string(runbook)?;
+    let (mut out, mut skips, mut over) = (String::new(), false, false);
+    for line in text.lines() {
+        if let Some(phase) = line.strip_prefix("  - name: ") {
+            (skips, over) = (false, NOT_ON_MOTO.contains(&phase));
+        } else if let Some(id) = line.strip_prefix("      - id: ") {
+            skips = NOT_ON_MOTO.contains(&id);
+        }
+        if !skips && !over {
+            out.push_str(line);
+            out.push('\n');
+        }
+    }
+    // No images, and moto does not show a grace period.
+    let task = |name: &str, ports: &str| format!("[{{ name: {name}, image: \"{name}:1\"{ports} }}]");
+    let ports = ", portMappings: [{ containerPort: 4222 }, { containerPort: 8080 }]";
+    out = out.replace("{ file: tasks/orchestrator.json }", &task("orchestrator", ports));
+    out = out.replace("{ file: tasks/agent.json }", &task("agent", ""));
+    Ok(out.replace("          health_check_grace_period_seconds: 60\n", ""))
+}
+
+/// Forward and back, and how long that took.
+fn migrate(state: &Path, runbook: &Path, endpoint: &str) -> Result<f64, Failure> {
+    let begun = Instant::now();
+    let apply = ["apply", &runbook.to_string_lossy(), "--endpoint-url", endpoint, "--input", "account=123456789012"]
+        .map(str::to_owned)
+        .to_vec();
+    for args in [apply, ["unwind", "--all"].map(str::to_owned).to_vec()] {
+        let done = Command::new(commands::switchback()?)
+            .envs([("SWITCHBACK_INPUT_DB_PASSWORD", "only-for-the-bench"), ("CI", "true")])
+            .envs([("AWS_ACCESS_KEY_ID", "testing"), ("AWS_SECRET_ACCESS_KEY", "testing")])
+            .arg("--state")
+            .arg(state)
+            .args(&args)
+            .arg("--auto-approve")
+            .stdin(Stdio::null())
+            .output()?;
+        if !done.status.success() {
+            let said = [done.stdout, done.stderr].concat();
+            return Err(format!("switchback {args:?}: {}", String::from_utf8_lossy(&said)).into());
+        }
+    }
+    Ok(begun.elapsed().as_secs_f64())
+}
+
+/// All of it.
+pub(crate) fn beside_peers(folder: &Path, runbook: &Path) -> Result<(), Failure> {
+    let beside = runbook.parent().unwrap_or(Path::new("."));
+    // In the same folder: it includes files beside it.
+    let reduced = tempfile::Builder::new().prefix("on-moto").suffix(".yaml").tempfile_in(beside)?;
+    std::fs::write(reduced.path(), for_moto(runbook)?)?;
+    let (moto, trace) = (Moto::start()?, folder.join("trace.json"));
+    {
+        let port = free_port()?;
+        let recorder = moto.peers().arg("record").arg(port.to_string()).arg(&moto.endpoint).arg(&trace).spawn()?;
+        let recorder = Process(recorder);
+        wait_for(port)?;
+        migrate(&folder.join("recorded"), reduced.path(), &format!("http://127.0.0.1:{port}"))?;
+        let ended = Command::new("kill").args(["-TERM", &recorder.0.id().to_string()]).status()?;
+        let mut recorder = recorder;
+        if !ended.success() || !recorder.0.wait()?.success() {
+            return Err("the recorder did not write what it recorded".into());
+        }
+    }
+    moto.reset()?;
+    let ours = migrate(&folder.join("timed"), reduced.path(), &moto.endpoint)?;
+    let writes = OsStr::new("--writes");
+    let (all, boto_all) = moto.replay(&trace, &[OsStr::new("boto3")])?;
+    let (few, boto) = moto.replay(&trace, &[OsStr::new("boto3"), writes])?;
+    let aws = moto.python.with_file_name("aws");
+    let (_, cli) = moto.replay(&trace, &[OsStr::new("cli"), aws.as_os_str(), writes])?;
+    let count = |n: usize| crate::count(n);
+    crate::line("MisterSmith on moto, forward and back", &format!("{ours:.1} s"), &format!("{all} calls"), "");
+    crate::line(
+        "  its writes by the AWS CLI",
+        &format!("{cli:.1} s"),
+        &format!("{few} calls; {:.1} x as long", cli / ours),
+        "at least 20 x",
+    );
+    crate::line("  its writes by one boto3 process", &format!("{boto:.1} s"), &format!("{few} calls"), "");
+    crate::line(
+        "  all of its calls by one boto3 process",
+        &format!("{boto_all:.1} s"),
+        &format!("{:.1} ms a call, ours {:.1} ms", boto_all * 1e3 / count(all), ours * 1e3 / count(all)),
+        "no more than boto3",
+    );
+    Ok(())
+}
