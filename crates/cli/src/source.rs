@@ -165,7 +165,8 @@ mod tests {
     #[test]
     fn a_sandbox_gives_what_is_asked_for_and_not_said() {
         let text = "runbook: x\nversion: 1\ninputs:\n  account: { type: string }\n  registry: { type: string }\n  \
-                    nats_url: { type: string, default: \"nats://there\" }\n  other: { type: string }\nphases: []\n";
+                    nats_url: { type: string, default: \"nats://there\" }\n  other: { type: string }\nphases:\n  \
+                    - name: a\n    steps:\n      - { id: b, op: control.checkpoint }\n";
         let document = Document::Runbook(Source::from_bytes("x", text.as_bytes()).unwrap());
         let mut given = BTreeMap::from([("registry".to_owned(), "mine".to_owned())]);
         let lacking = lacking(&document, &given);

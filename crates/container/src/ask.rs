@@ -1,8 +1,8 @@
 //! The calls of a container registry, as far as images are put there and taken away.
 //!
 //! A thing is named as people name it: `HOST[:PORT]/NAME:TAG` or `HOST[:PORT]/NAME@sha256:...`. A registry cannot take a
-//! tag away from an image: it deletes the image, with every tag. So [`RegistryAsk::RemoveTag`] and
-//! [`RegistryAsk::DeleteManifest`] look for other tags first and refuse.
+//! tag away from an image: it deletes the image, with every tag. So [`RegistryAsk::RemoveImage`]
+//! looks for other tags first, and refuses.
 
 use std::collections::BTreeMap;
 
@@ -106,21 +106,19 @@ pub enum RegistryAsk {
         /// The image that is there.
         digest: String,
     },
-    /// Takes away a tag and, when it was the last one, the image. What is gone already is as good.
-    RemoveTag {
+    /// Puts a tag back to what it named before, and takes away the image that it names now. What is done already is as
+    /// good; a tag that names neither of the two, and an image that other tags name as well, are drift.
+    RemoveImage {
         /// The registry.
         at: At,
         /// With the tag.
         image: String,
-        /// The image that it names.
+        /// The image to be taken away.
         digest: String,
-    },
-    /// Takes away an image that no tag names. What is gone already is as good.
-    DeleteManifest {
-        /// The registry.
-        at: At,
-        /// With the digest.
-        image: String,
+        /// What the tag named before; none: there was no such tag.
+        before: Option<String>,
+        /// The image was there before the tag was, and stays.
+        keep: bool,
     },
     /// Takes away what an engine built. What is gone already is as good.
     RemoveBuild {
@@ -162,8 +160,7 @@ impl Ask for RegistryAsk {
             Self::DescribeImage { .. } => "DescribeImage",
             Self::PushImage { .. } => "PushImage",
             Self::TagImage { .. } => "TagImage",
-            Self::RemoveTag { .. } => "RemoveTag",
-            Self::DeleteManifest { .. } => "DeleteManifest",
+            Self::RemoveImage { .. } => "RemoveImage",
             Self::RemoveBuild { .. } => "RemoveBuild",
         }
     }

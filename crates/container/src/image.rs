@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! capture: what the tag names -> create: PushImage (by digest) -> settle: still before? TagImage -> verify
-//! rollback: tag ours? the old image again, or RemoveTag -> ours still there, and not before us? DeleteManifest
+//! rollback: RemoveImage (the tag as before, and the image gone that was not there before)
 //! ```
 //!
 //! **Proof.** An image that is made here (`layout`, `build`) carries the run, the step and the generation as annotations
@@ -29,7 +29,7 @@ use switchback_model::{OpError, OpResult, SecretRef};
 
 use crate::ask::{At, Build, ImageFacts, RegistryAnswer, RegistryAsk, Source};
 use crate::layout::Layout;
-use crate::remote::Name;
+use crate::remote::{Name, moved};
 
 /// How long an unanswered write may still land: a registry writes what it was sent, or does not.
 const QUIET: std::time::Duration = std::time::Duration::from_secs(30);
@@ -179,12 +179,6 @@ async fn tagged(cx: &Cx, params: &Params) -> OpResult<Option<String>> {
     Ok(get(cx, params, params.tagged()).await?.map(|facts| facts.digest))
 }
 
-fn drift(params: &Params, now: Option<&str>) -> OpError {
-    let now = now.map_or_else(|| "was removed".to_owned(), |digest| format!("names {digest} now"));
-    OpError::drift(format!("somebody else moved the tag {}: it {now}", params.tagged()))
-        .with_hint("see what the tag is for, and set it as it should be")
-}
-
 impl Operation for Image {
     const KIND: &'static str = "container.image";
     const VERSION: u32 = 1;
@@ -194,7 +188,7 @@ impl Operation for Image {
     type Output = Output;
 
     fn facts(&self, params: &Params) -> Facts {
-        let mut rolls_back = vec!["registry:RemoveTag".into()];
+        let mut rolls_back = vec!["registry:RemoveImage".into()];
         if params.build.is_some() {
             rolls_back.push("registry:RemoveBuild".into());
         }
@@ -316,7 +310,7 @@ impl Operation for Image {
             return Ok(output.clone());
         }
         if now != before.tagged {
-            return Err(drift(params, now.as_deref()));
+            return Err(moved(&Name::read(&params.tagged())?, now.as_deref()));
         }
         let ask = RegistryAsk::TagImage { at: params.at(), image: params.tagged(), digest: output.digest.clone() };
         act(cx, ask).await?;
@@ -345,26 +339,18 @@ impl Operation for Image {
     }
 
     async fn rollback(&self, cx: &Cx, params: &Params, before: &Before, output: &Output) -> OpResult<Undo> {
-        let at = params.at();
         let mut acted = false;
         let now = tagged(cx, params).await?;
-        if now.as_deref() == Some(output.digest.as_str()) && now != before.tagged {
-            let image = params.tagged();
-            acted |= match &before.tagged {
-                Some(digest) => {
-                    act(cx, RegistryAsk::TagImage { at: at.clone(), image, digest: digest.clone() }).await?
-                }
-                None if before.was_there => return Err(cannot_untag(params, &output.digest)),
-                None => {
-                    act(cx, RegistryAsk::RemoveTag { at: at.clone(), image, digest: output.digest.clone() }).await?
-                }
+        let is_there = !before.was_there && get(cx, params, params.by(&output.digest)).await?.is_some();
+        if now != before.tagged || is_there {
+            let ask = RegistryAsk::RemoveImage {
+                at: params.at(),
+                image: params.tagged(),
+                digest: output.digest.clone(),
+                before: before.tagged.clone(),
+                keep: before.was_there,
             };
-        } else if now != before.tagged {
-            return Err(drift(params, now.as_deref()));
-        }
-        let image = params.by(&output.digest);
-        if !before.was_there && get(cx, params, image.clone()).await?.is_some() {
-            acted |= act(cx, RegistryAsk::DeleteManifest { at, image }).await?;
+            acted = act(cx, ask).await?;
         }
         if let Source::Build { name, .. } = params.source(cx)? {
             acted |= act(cx, RegistryAsk::RemoveBuild { name }).await?;
@@ -410,15 +396,6 @@ impl Operation for Image {
             }
         })
     }
-}
-
-/// The image was there before, without the tag: no registry takes a tag alone away.
-fn cannot_untag(params: &Params, digest: &str) -> OpError {
-    OpError::permanent(format!(
-        "the tag {} cannot be taken away without the image {digest}, which was there before",
-        params.tagged()
-    ))
-    .with_hint("remove the tag by hand where the registry can, or let it be (`mark-done`)")
 }
 
 #[cfg(test)]

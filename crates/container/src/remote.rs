@@ -139,31 +139,49 @@ impl Registries {
         registry.put_manifest(name.reference, &manifest).await.map(|()| true)
     }
 
-    async fn remove_tag(&self, cx: &Cx, at: &At, image: &str, digest: &str) -> OpResult<bool> {
-        let name = Name::read(image)?;
-        let registry = self.open(cx, at, &name, true).await?;
-        if registry.manifest(name.reference).await?.is_none_or(|it| it.digest != digest) {
-            return Ok(false);
+    async fn remove(
+        &self,
+        cx: &Cx,
+        at: &At,
+        name: &Name<'_>,
+        digest: &str,
+        before: Option<&str>,
+        keep: bool,
+    ) -> OpResult<bool> {
+        let registry = self.open(cx, at, name, true).await?;
+        let is_ecr = at.registry.is_none() && name.ecr_region().is_some();
+        let now = registry.manifest(name.reference).await?.map(|it| it.digest);
+        let names_ours = now.as_deref() == Some(digest) && before != Some(digest);
+        let mut acted = false;
+        match before {
+            _ if !names_ours && now.as_deref() != before => return Err(moved(name, now.as_deref())),
+            Some(old) if names_ours => {
+                let manifest = registry.manifest(old).await?.ok_or_else(|| not_there(name, old))?;
+                registry.put_manifest(name.reference, &manifest).await?;
+                acted = true;
+            }
+            None if names_ours && is_ecr && !keep => {
+                // ECR takes away one tag of several, and the image with its last one.
+                let tag = ImageIdentifier::builder().image_tag(name.reference).build();
+                acted = ecr_delete(cx, name, tag).await?;
+            }
+            None if names_ours && keep => return Err(cannot_untag(name, digest)),
+            _ => {}
         }
-        if at.registry.is_none() && name.ecr_region().is_some() {
-            // ECR can take away one tag of several.
-            return ecr_delete(cx, &name, ImageIdentifier::builder().image_tag(name.reference).build()).await;
+        if keep || registry.manifest(digest).await?.is_none() {
+            return Ok(acted);
         }
-        alone(&name, digest, &registry.other_tags(digest, Some(name.reference)).await?)?;
-        registry.delete(digest).await
-    }
-
-    async fn delete(&self, cx: &Cx, at: &At, image: &str) -> OpResult<bool> {
-        let name = Name::read(image)?;
-        let registry = self.open(cx, at, &name, true).await?;
-        if registry.manifest(name.reference).await?.is_none() {
-            return Ok(false);
+        let ours = names_ours && before.is_none();
+        let others = registry.other_tags(digest, ours.then_some(name.reference)).await?;
+        if !others.is_empty() {
+            return Err(shared(&format!("{}/{}", name.host, name.name), digest, &others));
         }
-        alone(&name, name.reference, &registry.other_tags(name.reference, None).await?)?;
-        if at.registry.is_none() && name.ecr_region().is_some() {
-            return ecr_delete(cx, &name, ImageIdentifier::builder().image_digest(name.reference).build()).await;
-        }
-        registry.delete(name.reference).await
+        let gone = if is_ecr {
+            ecr_delete(cx, name, ImageIdentifier::builder().image_digest(digest).build()).await?
+        } else {
+            registry.delete(digest).await?
+        };
+        Ok(acted || gone)
     }
 }
 
@@ -185,8 +203,24 @@ pub fn shared(repository: &str, digest: &str, tags: &[String]) -> OpError {
         .with_hint("a registry deletes an image with all its tags: see who uses these, and remove them")
 }
 
-fn alone(name: &Name<'_>, digest: &str, tags: &[String]) -> OpResult<()> {
-    if tags.is_empty() { Ok(()) } else { Err(shared(&format!("{}/{}", name.host, name.name), digest, tags)) }
+/// The refusal to move a tag that somebody else has moved.
+#[must_use]
+pub fn moved(name: &Name<'_>, now: Option<&str>) -> OpError {
+    let now = now.map_or_else(|| "was removed".to_owned(), |digest| format!("names {digest} now"));
+    OpError::drift(format!("somebody else moved the tag {}/{}:{}: it {now}", name.host, name.name, name.reference))
+        .with_code("TagMoved")
+        .with_hint("see what the tag is for, and set it as it should be")
+}
+
+/// The refusal to take a tag away from an image that was there before it.
+#[must_use]
+pub fn cannot_untag(name: &Name<'_>, digest: &str) -> OpError {
+    let Name { host, name, reference } = name;
+    let text =
+        format!("the tag {host}/{name}:{reference} cannot be taken away alone: the image {digest} was there before");
+    OpError::permanent(text)
+        .with_code("CannotUntag")
+        .with_hint("remove the tag by hand where the registry can, or let it be (`mark-done`)")
 }
 
 async fn ecr_token(cx: &Cx, name: &Name<'_>) -> OpResult<Caller> {
@@ -240,10 +274,10 @@ impl Remote<RegistryAsk> for Registries {
                 RegistryAsk::TagImage { at, image, digest } => {
                     RegistryAnswer::Done(self.tag(cx, &at, &image, &digest).await?)
                 }
-                RegistryAsk::RemoveTag { at, image, digest } => {
-                    RegistryAnswer::Done(self.remove_tag(cx, &at, &image, &digest).await?)
+                RegistryAsk::RemoveImage { at, image, digest, before, keep } => {
+                    let name = Name::read(&image)?;
+                    RegistryAnswer::Done(self.remove(cx, &at, &name, &digest, before.as_deref(), keep).await?)
                 }
-                RegistryAsk::DeleteManifest { at, image } => RegistryAnswer::Done(self.delete(cx, &at, &image).await?),
                 RegistryAsk::RemoveBuild { name } => RegistryAnswer::Done(self.engine.remove(&name).await?),
             })
         })

@@ -5,6 +5,7 @@
 //! there always does. A vault that an earlier generation of the step kept so is taken over by the next one: then the one
 //! call that makes it this generation's is the one that sets its tags.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
@@ -148,11 +149,15 @@ impl Operation for Vault {
         };
         let name = &params.backup_vault_name;
         let kept = format!("the vault `{name}` stays while it holds recovery points of this run");
+        let facts = calls.into_facts();
+        // The call that takes over what was kept, instead of the one that makes it.
+        let takes_over = params.keep_with_recovery_points.then_some(Cow::Borrowed("backup:TagResource"));
         Facts {
             unique: true,
+            creates: facts.creates.iter().cloned().chain(takes_over).collect(),
             residue: params.keep_with_recovery_points.then_some(kept).into_iter().collect(),
             arns: vec![format!("arn:{{partition}}:backup:{{region}}:{{account}}:backup-vault:{name}")],
-            ..calls.into_facts()
+            ..facts
         }
     }
 
@@ -331,8 +336,9 @@ mod tests {
 
     #[test]
     fn what_stays_is_declared() {
-        assert!(Vault.facts(&params(false)).residue.is_empty());
-        assert_eq!(Vault.facts(&params(true)).residue.len(), 1);
+        let (gone, kept) = (Vault.facts(&params(false)), Vault.facts(&params(true)));
+        assert!(gone.residue.is_empty() && gone.creates.len() == 1);
+        assert!(kept.residue.len() == 1 && kept.creates.contains(&Cow::Borrowed("backup:TagResource")));
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use switchback_container::ask::{ImageFacts, RegistryAnswer, RegistryAsk, Source};
 use switchback_container::layout::Layout;
-use switchback_container::remote::{Name, shared};
+use switchback_container::remote::{Name, cannot_untag, moved, shared};
 use switchback_model::{OpError, OpResult};
 
 use super::{Model, Modelled};
@@ -57,15 +57,35 @@ impl Repository {
         self.images.get(self.tags.get(reference).map_or(reference, String::as_str))
     }
 
-    /// Deletes an image that no tag but this one names.
-    fn delete(&mut self, name: &str, digest: &str, tag: Option<&str>) -> OpResult<bool> {
-        let others = self.tags.iter().filter(|(other, of)| *of == digest && tag != Some(other.as_str()));
+    /// Puts a tag back and takes the image away that it names.
+    fn remove(&mut self, name: &Name<'_>, digest: &str, before: Option<&str>, keep: bool) -> OpResult<bool> {
+        let now = self.tags.get(name.reference).map(String::as_str);
+        let names_ours = now == Some(digest) && before != Some(digest);
+        let mut acted = false;
+        match before {
+            _ if !names_ours && now != before => return Err(moved(name, now)),
+            Some(old) if names_ours => {
+                if !self.images.contains_key(old) {
+                    return Err(OpError::permanent(format!("there is no image {old}")).with_code("MANIFEST_UNKNOWN"));
+                }
+                self.tags.insert(name.reference.to_owned(), old.to_owned());
+                acted = true;
+            }
+            None if names_ours && keep => return Err(cannot_untag(name, digest)),
+            _ => {}
+        }
+        if keep || !self.images.contains_key(digest) {
+            return Ok(acted);
+        }
+        let ours = names_ours && before.is_none();
+        let others = self.tags.iter().filter(|(tag, of)| *of == digest && !(ours && *tag == name.reference));
         let others: Vec<String> = others.map(|(tag, _)| tag.clone()).collect();
         if !others.is_empty() {
-            return Err(shared(name, digest, &others));
+            return Err(shared(&format!("{}/{}", name.host, name.name), digest, &others));
         }
         self.tags.retain(|_, of| of != digest);
-        Ok(self.images.remove(digest).is_some())
+        self.images.remove(digest);
+        Ok(true)
     }
 }
 
@@ -116,19 +136,9 @@ impl Model for Registry {
                 repository.tags.insert(tag.to_owned(), digest);
                 done(true)
             }
-            RegistryAsk::RemoveTag { image, digest, .. } => {
-                let (repository, name, tag) = self.find(&image)?;
-                if repository.tags.get(tag) != Some(&digest) {
-                    return done(false);
-                }
-                repository.delete(&name, &digest, Some(tag)).map(RegistryAnswer::Done)
-            }
-            RegistryAsk::DeleteManifest { image, .. } => {
-                let (repository, name, digest) = self.find(&image)?;
-                if !repository.images.contains_key(digest) {
-                    return done(false);
-                }
-                repository.delete(&name, digest, None).map(RegistryAnswer::Done)
+            RegistryAsk::RemoveImage { image, digest, before, keep, .. } => {
+                let name = Name::read(&image)?;
+                self.find(&image)?.0.remove(&name, &digest, before.as_deref(), keep).map(RegistryAnswer::Done)
             }
             RegistryAsk::RemoveBuild { name } => done(self.builds.remove(&name).is_some()),
         }
@@ -311,8 +321,11 @@ mod tests {
             2 => RegistryAsk::DescribeImage { source },
             3 | 4 => RegistryAsk::PushImage { at, repository, source, digest: Some(digest) },
             5 | 6 => RegistryAsk::TagImage { at, image, digest },
-            7 => RegistryAsk::RemoveTag { at, image, digest },
-            8 => RegistryAsk::DeleteManifest { at, image: by_digest },
+            7 | 8 => {
+                let other = Image::of(&self::source(pick(2), pick(2))).unwrap().facts.digest;
+                let before = [None, None, Some(other)][usize::try_from(pick(3)).unwrap()].clone();
+                RegistryAsk::RemoveImage { at, image, digest, before, keep: pick(4) == 0 }
+            }
             _ => RegistryAsk::PushImage { at, repository, source, digest: Some(format!("sha256:{}", "0".repeat(64))) },
         }
     }
@@ -339,17 +352,15 @@ mod tests {
         }
         // All that can come of a call did.
         let all = [
-            "DeleteManifest drift",
-            "DeleteManifest false",
-            "DeleteManifest true",
             "DescribeImage true",
             "GetManifest false",
             "GetManifest true",
             "PushImage permanent",
             "PushImage true",
-            "RemoveTag drift",
-            "RemoveTag false",
-            "RemoveTag true",
+            "RemoveImage drift",
+            "RemoveImage false",
+            "RemoveImage permanent",
+            "RemoveImage true",
             "TagImage permanent",
             "TagImage true",
         ];

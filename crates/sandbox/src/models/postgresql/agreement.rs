@@ -30,7 +30,7 @@ const SCRIPTS: &[(&str, &str)] = &[
         "DROP INDEX core.t_a; ALTER TABLE core.t DROP COLUMN more",
     ),
     (
-        "CREATE OR REPLACE FUNCTION touch() RETURNS trigger AS $$ BEGIN; RETURN NEW; END; $$ LANGUAGE plpgsql;
+        "CREATE OR REPLACE FUNCTION touch() RETURNS trigger AS $$ BEGIN RETURN NEW; END; $$ LANGUAGE plpgsql;
          CREATE TRIGGER touched BEFORE UPDATE ON u FOR EACH ROW EXECUTE FUNCTION touch()",
         "DROP TRIGGER touched ON u; DROP FUNCTION touch()",
     ),
