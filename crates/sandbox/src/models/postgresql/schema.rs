@@ -214,6 +214,18 @@ impl Schema {
                 reader.takes("ON");
                 reader.takes("ONLY");
                 let table = self.known(&reader.next())?;
+                if reader.takes("USING") {
+                    reader.next();
+                }
+                let held = self.tables.get(&table).map(|table| table.columns.as_slice()).unwrap_or_default();
+                for part in parts(&reader.next()) {
+                    let column = words(&part).first().map(|word| unquoted(word)).unwrap_or_default();
+                    // An expression is taken as it is.
+                    let is_name = !part.contains('(') && !column.is_empty();
+                    if is_name && !held.contains(&column) {
+                        return Err(refused("42703", format!("column {column} does not exist")));
+                    }
+                }
                 let schema = table.split('.').next().unwrap_or_default();
                 self.make("index", format!("{schema}.{}", unquoted(&name)), definition, "42P07", lenient).map(|_| ())
             }
@@ -243,10 +255,7 @@ impl Schema {
 
     fn create_table(&mut self, mut reader: Reader, lenient: Lenient) -> OpResult<()> {
         let name = qualified(&reader.next());
-        let schema = name.split('.').next().unwrap_or_default().to_owned();
-        if schema != "public" && !self.objects.contains_key(&("schema".to_owned(), schema.clone())) {
-            return Err(refused("3F000", format!("schema {schema} does not exist")));
-        }
+        self.in_schema(&name)?;
         if !self.make("table", name.clone(), String::new(), "42P07", lenient)? {
             return Ok(());
         }
@@ -273,9 +282,19 @@ impl Schema {
         Ok(())
     }
 
+    /// The schema of this name is there.
+    fn in_schema(&self, name: &str) -> OpResult<()> {
+        let schema = name.split('.').next().unwrap_or_default();
+        if schema == "public" || self.objects.contains_key(&("schema".to_owned(), schema.to_owned())) {
+            return Ok(());
+        }
+        Err(refused("3F000", format!("schema {schema} does not exist")))
+    }
+
     /// A table that is there.
     fn known(&self, name: &str) -> OpResult<String> {
         let name = qualified(name);
+        self.in_schema(&name)?;
         if self.tables.contains_key(&name) { Ok(name) } else { Err(missing("42P01", &name)) }
     }
 
