@@ -2,6 +2,7 @@
 //!
 //! One file an operation, in this order: parameters, before-image, output, the operation, tests.
 
+mod items;
 pub mod table;
 
 use aws_sdk_dynamodb::error::BuildError;

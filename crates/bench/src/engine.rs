@@ -130,7 +130,7 @@ pub(crate) struct Took {
 /// Starts a run of `plan` in `store`.
 pub(crate) fn create(store: &Store, plan: &Plan) -> Result<(RunId, Box<dyn Journal>), Failure> {
     let json = canonical::to_string(plan)?;
-    let hash: String = Sha256::digest(json.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
+    let hash = canonical::hex(&Sha256::digest(json.as_bytes()));
     let run = RunId::new(uuid::Uuid::now_v7());
     let started = RunStarted {
         format: FORMAT_VERSION,

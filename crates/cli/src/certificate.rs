@@ -124,7 +124,7 @@ pub(crate) fn read(path: &Path, plan_hash: &str) -> CommandResult<Option<Rehears
         return Err(CertificateError::OtherPlan { path: path.to_owned(), found, wanted }.into());
     }
     Ok(Some(Rehearsed {
-        certificate: Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect(),
+        certificate: switchback_model::canonical::hex(&Sha256::digest(&bytes)),
         at: certificate.finished_at,
         switchback: certificate.switchback.clone(),
         cases: certificate.totals().run,

@@ -8,13 +8,13 @@ use switchback_aws::{AwsConfig, AwsContext, AwsProvider, CredentialSource, Role}
 use switchback_container::ask::RegistryAsk;
 use switchback_container::remote::{EngineConfig, Registries};
 use switchback_data::command::{CommandAsk, Commands};
-use switchback_data::file::{FileAsk, Files};
 use switchback_data::nats::ask::NatsAsk;
 use switchback_data::nats::client::Nats;
 use switchback_data::postgres::{PgAsk, PgRemote};
 use switchback_engine::Registry;
 use switchback_engine::cx::Contexts;
 use switchback_engine::executor::Environment;
+use switchback_engine::file::{FileAsk, Files};
 use switchback_engine::remote::Answers;
 use switchback_engine::secrets::Secrets;
 use switchback_model::RunId;

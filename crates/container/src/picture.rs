@@ -58,7 +58,7 @@ pub(crate) fn digest_of(bytes: &[u8]) -> String {
 }
 
 pub(crate) fn written(hash: &[u8]) -> String {
-    hash.iter().fold("sha256:".to_owned(), |all, byte| all + &format!("{byte:02x}"))
+    format!("sha256:{}", switchback_model::canonical::hex(hash))
 }
 
 impl Manifest {

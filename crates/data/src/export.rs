@@ -1,20 +1,18 @@
-//! `data.export`: rows of a table, of a query, or of a command, as JSON lines in a file. And how every export is written.
-//!
-//! What is exported stays: it is what somebody may need afterwards. Its place follows from run, step and generation, so
-//! that an export that is repeated after a crash is written over, and one of another generation is not.
+//! `data.export`: rows of a table, of a query, or of a command, as JSON lines in a file. And how rows are written to one.
 
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use switchback_engine::export::{self, Writer};
+use switchback_engine::file::FileFacts;
 use switchback_engine::operation::ParamError;
 use switchback_engine::{Cx, Expect, Found, Operation, Undo, Verdict};
 use switchback_model::facts::Facts;
 use switchback_model::{OpError, OpResult};
 
 use crate::command::{CommandAnswer, CommandAsk};
-use crate::file::{FileAnswer, FileAsk, FileFacts};
 use crate::postgres::ask::{PgAnswer, PgAsk, RowSource};
 use crate::postgres::connection::{self, Connection};
 
@@ -93,21 +91,6 @@ pub struct Output {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Export;
 
-/// Where this step's exports are, without an end.
-pub(crate) fn folder(cx: &Cx) -> String {
-    format!("exports/{}/{}-{}", cx.run(), file_name(&cx.step().as_tag_value()), cx.generation())
-}
-
-/// The same, for people, before there is a run.
-pub(crate) fn folder_pattern() -> &'static str {
-    "exports/{run}/{step}-{generation}"
-}
-
-/// A text as the name of a file.
-pub(crate) fn file_name(text: &str) -> String {
-    text.chars().map(|c| if c.is_alphanumeric() || ".-_".contains(c) { c } else { '_' }).collect()
-}
-
 /// Rows to be written.
 pub(crate) enum Lines {
     /// Page by page from a database.
@@ -141,63 +124,14 @@ impl Lines {
             }
         }
     }
-}
 
-/// A file that is being written.
-pub(crate) struct Writer {
-    path: String,
-    bytes: u64,
-}
-
-impl Writer {
-    /// A new file; one of this name stays until the new one is whole.
-    pub(crate) fn new(path: &str) -> Self {
-        Self { path: path.to_owned(), bytes: 0 }
-    }
-
-    async fn write(&mut self, cx: &Cx, content: String, last: bool) -> OpResult<()> {
-        let length = content.len() as u64;
-        cx.ask(FileAsk::WriteFile { path: self.path.clone(), offset: self.bytes, content, last }).await?;
-        self.bytes += length;
-        Ok(())
-    }
-
-    /// Adds lines.
-    pub(crate) async fn lines(&mut self, cx: &Cx, lines: &[String]) -> OpResult<()> {
-        if lines.is_empty() {
-            return Ok(());
+    /// Writes them to a file.
+    pub(crate) async fn write(mut self, cx: &Cx, path: &str) -> OpResult<FileFacts> {
+        let mut writer = Writer::new(path);
+        while let Some(rows) = self.next(cx).await? {
+            writer.lines(cx, &rows).await?;
         }
-        let mut content = String::with_capacity(lines.iter().map(|line| line.len() + 1).sum());
-        for line in lines {
-            content.push_str(line);
-            content.push('\n');
-        }
-        self.write(cx, content, false).await
-    }
-
-    /// The file is whole, and read back.
-    pub(crate) async fn finish(mut self, cx: &Cx) -> OpResult<FileFacts> {
-        self.write(cx, String::new(), true).await?;
-        describe(cx, &self.path)
-            .await?
-            .ok_or_else(|| OpError::permanent(format!("the file `{}` is not there although it was written", self.path)))
-    }
-}
-
-/// Writes rows to a file.
-pub(crate) async fn write(cx: &Cx, path: &str, lines: &mut Lines) -> OpResult<FileFacts> {
-    let mut writer = Writer::new(path);
-    while let Some(rows) = lines.next(cx).await? {
-        writer.lines(cx, &rows).await?;
-    }
-    writer.finish(cx).await
-}
-
-/// What a file is; none: it is not there.
-pub(crate) async fn describe(cx: &Cx, path: &str) -> OpResult<Option<FileFacts>> {
-    match cx.ask(FileAsk::DescribeFile { path: path.to_owned() }).await? {
-        FileAnswer::File(facts) => Ok(facts),
-        other => Err(OpError::permanent(format!("the answer to `DescribeFile` has another form: {other:?}"))),
+        writer.finish(cx).await
     }
 }
 
@@ -257,7 +191,7 @@ impl Operation for Export {
             From::Command(_) => (&["file:DescribeFile"], &["command:RunCommand", "file:WriteFile"]),
         };
         Facts {
-            residue: vec![format!("the export, {}.jsonl", folder_pattern())],
+            residue: vec![format!("the export, {}.jsonl", export::folder_pattern())],
             create_deadline: match &params.from {
                 From::Postgres(_) => Duration::from_secs(60 * 60),
                 From::Command(command) => Duration::from_secs(command.timeout_seconds.saturating_add(60 * 60)),
@@ -299,12 +233,11 @@ impl Operation for Export {
     }
 
     async fn create(&self, cx: &Cx, _params: &Params, _before: &Before) -> OpResult<Output> {
-        Ok(Output { path: format!("{}.jsonl", folder(cx)), ..Output::default() })
+        Ok(Output { path: format!("{}.jsonl", export::folder(cx)), ..Output::default() })
     }
 
     async fn settle(&self, cx: &Cx, params: &Params, _before: &Before, output: &Output) -> OpResult<Output> {
-        let mut lines = lines(cx, &params.from).await?;
-        let facts = write(cx, &output.path, &mut lines).await?;
+        let facts = lines(cx, &params.from).await?.write(cx, &output.path).await?;
         Ok(Output { path: output.path.clone(), rows: facts.lines, bytes: facts.bytes, sha256: facts.sha256 })
     }
 
@@ -325,7 +258,7 @@ impl Operation for Export {
         want: Expect,
     ) -> OpResult<Verdict> {
         let (Expect::Created, Some(out)) = (want, out) else { return Ok(Verdict::new()) };
-        let there = describe(cx, &out.path).await?;
+        let there = export::describe(cx, &out.path).await?;
         let mut verdict = Verdict::new().compare("rows", out.rows, there.as_ref().map(|facts| facts.lines)).compare(
             "sha256",
             out.sha256.as_str(),
@@ -357,11 +290,5 @@ mod tests {
         assert_eq!(Export.check(&Params { from: From::Postgres(Box::new(both)) }).unwrap_err().len(), 1);
         let nothing = Command { argv: vec![], timeout_seconds: 0 };
         assert_eq!(Export.check(&Params { from: From::Command(nothing) }).unwrap_err().len(), 2);
-    }
-
-    #[test]
-    fn names_of_files_are_harmless() {
-        assert_eq!(file_name("core.\"a/../b\""), "core._a_.._b_");
-        assert_eq!(file_name("export/1a"), "export_1a");
     }
 }

@@ -1,11 +1,10 @@
 //! Data steps: databases, schemas, and copies of what is in them.
 //!
-//! Operations here know only the calls of a system ([`file::FileAsk`] and its like); who answers them is given from
+//! Operations here know only the calls of a system ([`postgres::ask::PgAsk`] and its like); who answers them is given from
 //! outside: the real system in a run, a model of it in a rehearsal.
 
 pub mod command;
 pub mod export;
-pub mod file;
 pub mod nats;
 pub mod postgres;
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //!
 //! - [`operation`]: what an author of an operation implements, and the form the executor holds.
 //! - [`runbook`] and [`planner`]: from a file to a [`Plan`](switchback_model::plan::Plan).
-//! - [`remote`]: calls to what is not AWS.
+//! - [`remote`]: calls to what is not AWS; [`file`](mod@file) and [`export`]: to the files of this machine.
 //! - [`history`]: a run as its records tell it.
 //! - [`recovery`]: what to do with each step, decided by pure functions.
 //! - [`executor`]: does it.
@@ -12,6 +12,8 @@
 pub mod cel;
 pub mod cx;
 pub mod executor;
+pub mod export;
+pub mod file;
 pub mod history;
 pub mod journal;
 pub mod operation;

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use argon2::{Algorithm, Argon2, Params, Version};
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
+use switchback_model::canonical::hex;
 use switchback_model::plan::Plan;
 use switchback_model::record::RunSecrets;
 use switchback_model::status::State;
@@ -208,10 +209,6 @@ fn fingerprint(input: &str, salt: &[u8], value: &SecretString) -> Result<String,
         .hash_password_into(value.expose_secret().as_bytes(), salt, out.as_mut())
         .map_err(failed)?;
     Ok(hex(out.as_ref()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {

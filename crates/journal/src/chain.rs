@@ -55,12 +55,7 @@ pub(crate) fn genesis(run: &RunColumns<'_>) -> Hash {
 
 /// SHA-256 of a text, in hex.
 pub(crate) fn hex_digest(text: &str) -> String {
-    use std::fmt::Write as _;
-    let hash: Hash = Sha256::digest(text.as_bytes()).into();
-    hash.iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    switchback_model::canonical::hex(&Sha256::digest(text.as_bytes()))
 }
 
 /// Hashes the records of one run. Keeps its buffer: no allocation a record.

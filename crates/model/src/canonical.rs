@@ -24,6 +24,17 @@ pub fn to_string<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json:
     Ok(out)
 }
 
+/// Bytes in lower-case hex digits, as every hash in a journal is written.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    use fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a text cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 fn write_sorted(text: &str, out: &mut String) -> Result<(), serde_json::Error> {
     match text.as_bytes().first() {
         Some(b'{') => {

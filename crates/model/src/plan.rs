@@ -309,6 +309,16 @@ pub enum UnresolvedRef {
 }
 
 impl Template {
+    /// What stands at the end of this way through maps, where all of it is known before there is a run.
+    #[must_use]
+    pub fn known(&self, path: &[&str]) -> Option<&Value> {
+        match (self, path.split_first()) {
+            (Self::Lit(value), _) => path.iter().try_fold(value, |value, name| value.get(name)),
+            (Self::Map(fields), Some((first, rest))) => fields.get(*first)?.known(rest),
+            _ => None,
+        }
+    }
+
     /// The value before there is a run: every reference is filled in from `output`, and a secret is
     /// [known by its name](SecretRef::of_input) only.
     ///

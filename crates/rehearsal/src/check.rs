@@ -217,7 +217,7 @@ pub(crate) fn on_record(history: &History, outcome: &Outcome) -> Option<Violatio
 /// The ways in which a value may be spelt: as it is, in hex, in base64 (at any place in a longer text), backwards.
 pub(crate) fn spellings(value: &str) -> Vec<String> {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hex = switchback_model::canonical::hex(value.as_bytes());
     let mut all = vec![value.to_owned(), hex.to_uppercase(), hex, value.chars().rev().collect()];
     for skipped in 0..3 {
         // Whole groups of three bytes look the same wherever they are.

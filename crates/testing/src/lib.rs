@@ -7,6 +7,7 @@
 pub mod conformance;
 pub mod journal;
 pub mod lab;
+pub mod moto;
 pub mod nats;
 pub mod ops;
 pub mod rig;

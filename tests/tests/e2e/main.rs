@@ -20,6 +20,7 @@ mod kills;
 mod lifecycle;
 mod moto;
 mod moto_faults;
+mod moto_whole;
 mod prefixes;
 mod rehearse;
 mod schema;

@@ -213,15 +213,11 @@ impl Drop for Moto {
     }
 }
 
-fn on_moto(operator: &Operator, args: &[&str]) -> Said {
+/// Runs a command with credentials that moto takes.
+pub fn on_moto(operator: &Operator, args: &[&str]) -> Said {
     let mut command = operator.command(args);
     command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
-    let said = command.output().expect("switchback starts");
-    Said {
-        code: said.status.code().unwrap_or(-1),
-        out: String::from_utf8_lossy(&said.stdout).into_owned(),
-        err: String::from_utf8_lossy(&said.stderr).into_owned(),
-    }
+    Said::new(command.output().expect("switchback starts"))
 }
 
 #[test]

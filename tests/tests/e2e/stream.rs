@@ -295,3 +295,54 @@ fn killed_three_times_in_the_middle_it_goes_on_and_goes_back_to_what_others_had(
     operator.run(&["unwind", "--all", "--auto-approve"]).exits(0);
     assert_eq!(block_on(everything(&client)), foreign, "exactly what others had there");
 }
+
+#[test]
+fn a_table_that_is_taken_back_leaves_what_others_wrote_in_a_file() {
+    let operator = Operator::with_sandbox();
+    let client = colleague::dynamodb(&operator.endpoint());
+    let text = format!(
+        r#"runbook: table
+version: 1
+target: {{ aws: {{ region: us-east-1, account: "{ACCOUNT}" }} }}
+phases:
+  - name: data
+    steps:
+      - id: table
+        op: aws.dynamodb.table
+        with:
+          table_name: {TABLE}
+          billing_mode: PAY_PER_REQUEST
+          attribute_definitions:
+            - {{ attribute_name: StreamName, attribute_type: S }}
+            - {{ attribute_name: SequenceNumber, attribute_type: N }}
+          key_schema:
+            - {{ attribute_name: StreamName, key_type: HASH }}
+            - {{ attribute_name: SequenceNumber, key_type: RANGE }}
+"#
+    );
+    let path = runbook(operator.state.path(), &text).to_string_lossy().into_owned();
+    let start = operator.nameless();
+    let exports = operator.state.path().join("exports");
+    let apply = ["apply", &path, "--auto-approve", "--sandbox"];
+    operator.run(&["plan", &path, "--offline"]).exits(0).says("items that others wrote to it; they are exported to exports/");
+    operator.run(&apply).exits(0);
+    operator.run(&["unwind", "--all", "--auto-approve"]).exits(0);
+    assert!(!exports.exists(), "an empty table leaves no file");
+    operator.run(&apply).exits(0);
+    block_on(async {
+        for sequence in [7, 8] {
+            put_foreign(&client, "OTHER", sequence).await;
+        }
+    });
+    operator.run(&["unwind", "--all", "--auto-approve"]).exits(0);
+    assert_eq!(operator.nameless(), start, "the table is gone");
+    let run = std::fs::read_dir(exports).unwrap().next().unwrap().unwrap().path();
+    let text = std::fs::read_to_string(run.join(format!("table-1/{TABLE}.jsonl"))).unwrap();
+    let mut items: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    items.sort_by_key(ToString::to_string);
+    let item = |sequence: u64| {
+        json!({"Item": {"StreamName": {"S": "OTHER"}, "SequenceNumber": {"N": sequence.to_string()},
+                        "Data": {"S": "somebody else's"}}})
+    };
+    assert_eq!(items, [item(7), item(8)]);
+}

@@ -6,7 +6,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 
-use crate::support::{Operator, Said, pause, runbook, whole_mistersmith, workspace};
+use crate::support::{Operator, Said, http, pause, runbook, whole_mistersmith, workspace};
 
 fn apply(operator: &Operator, more: &[&str]) -> Said {
     operator.run(&applying(&whole_mistersmith().to_string_lossy(), more))
@@ -29,9 +29,7 @@ fn part(operator: &Operator, name: &str) -> String {
 
 /// The tags of an image in the sandbox's registry, as it says.
 fn tags(operator: &Operator) -> Value {
-    let url = format!("http://{}/v2/mistersmith/orchestrator/tags/list", part(operator, "registry"));
-    let (address, path) = url.strip_prefix("http://").and_then(|u| u.split_once('/')).expect("a URL");
-    let text = crate::support::http(&format!("http://{address}"), "GET", &format!("/{path}"), "");
+    let text = http(&part(operator, "registry"), "GET", "/v2/mistersmith/orchestrator/tags/list", "");
     serde_json::from_str::<Value>(&text).expect("JSON")["tags"].clone()
 }
 

@@ -1,7 +1,7 @@
 //! `aws.dynamodb.table`: a table with its indexes.
 //!
-//! `CreateTable` refuses a name that is taken. What data it holds is not this step's: a table that holds items that
-//! no step wrote is not deleted, unless the parameters say so.
+//! `CreateTable` refuses a name that is taken. What data it holds is not this step's: what steps wrote they have taken
+//! back by the time that the table is, and the items of others go into a file before it is deleted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -17,12 +17,13 @@ use aws_sdk_dynamodb::types::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use switchback_engine::export;
 use switchback_engine::operation::ParamError;
 use switchback_engine::{Cx, Expect, Found, Operation, Undo, Verdict};
 use switchback_model::facts::{Facts, Reversibility};
 use switchback_model::{ErrorClass, OpError, OpResult};
 
-use super::{built, client};
+use super::{built, client, items};
 use crate::asked;
 use crate::calls::{Absent, Calls, nameless};
 use crate::errors::{Call, found, op_error};
@@ -74,9 +75,6 @@ pub struct Params {
     /// DeletionProtectionEnabled); AWS's default: false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_protection_enabled: Option<bool>,
-    /// Whether an undo deletes it with the items that are in it, whoever wrote them.
-    #[serde(default)]
-    pub delete_with_items: bool,
     /// Tags, beside those that say whose it is (`CreateTable` Tags).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
@@ -566,25 +564,6 @@ async fn at_rest(cx: &Cx, name: &str) -> OpResult<Option<There>> {
     cx.wait_for(&format!("waiting until {} `{name}` is at rest", There::WHAT), POLL, look).await
 }
 
-/// Puts the items of the table aside before it is deleted. There is nowhere to put them, so there must be none.
-///
-/// # Errors
-/// Class `Drift` when it holds items. Those that steps wrote are gone before the table is rolled back.
-async fn export_items(cx: &Cx, name: &str) -> OpResult<()> {
-    let mut pages = client(cx)?.scan().table_name(name).consistent_read(true).into_paginator().send();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|e| op_error(Call::new("dynamodb:Scan", name), e))?;
-        if !page.items().is_empty() {
-            let more = if page.last_evaluated_key().is_some() { " or more" } else { "" };
-            let count = page.items().len();
-            let message = format!("{} `{name}` holds {count}{more} items that this run did not write", There::WHAT);
-            return Err(OpError::drift(message)
-                .with_hint("export and delete them, and unwind again; or give `delete_with_items: true`"));
-        }
-    }
-    Ok(())
-}
-
 fn check_name(name: &str, field: &str, errors: &mut Vec<ParamError>) {
     let fits = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
     if !(3..=255).contains(&name.len()) || !name.chars().all(fits) {
@@ -703,6 +682,7 @@ impl Operation for Table {
                 "dynamodb:DescribeTable",
                 "dynamodb:ListTagsOfResource",
                 "dynamodb:Scan",
+                "file:DescribeFile",
             ],
             creates: "dynamodb:CreateTable",
             settles: backups.into_iter().filter(|_| params.point_in_time_recovery == Some(true)).collect(),
@@ -710,14 +690,20 @@ impl Operation for Table {
             besides: &["dynamodb:TagResource"],
         };
         let name = &params.table_name;
+        let backup = (params.point_in_time_recovery == Some(true))
+            .then(|| "a backup of the deleted table stays for 35 days".to_owned());
         Facts {
             unique: true,
             create_deadline: CREATE_DEADLINE,
-            reversibility: Reversibility::Lossy { what: "items written to it".to_owned() },
-            residue: match params.point_in_time_recovery {
-                Some(true) => vec!["a backup of the deleted table stays for 35 days".to_owned()],
-                _ => Vec::new(),
+            reversibility: Reversibility::Lossy {
+                what: format!("items that others wrote to it; they are exported to {} first", export::folder_pattern()),
             },
+            residue: backup
+                .into_iter()
+                .chain([format!("the items of others, where there are any, in {}", export::folder_pattern())])
+                .collect(),
+            // Where there is something to export.
+            extra_undo_actions: vec!["file:WriteFile".into()],
             arns: vec![format!("arn:{{partition}}:dynamodb:{{region}}:{{account}}:table/{name}")],
             ..calls.into_facts()
         }
@@ -759,7 +745,6 @@ impl Operation for Table {
             sse_specification: Some(Sse { enabled: true, kms_master_key_id: Some("alias/app".to_owned()) }),
             point_in_time_recovery: Some(true),
             deletion_protection_enabled: Some(true),
-            delete_with_items: false,
             tags: BTreeMap::from([("Environment".to_owned(), "production".to_owned())]),
         })
     }
@@ -846,7 +831,7 @@ impl Operation for Table {
         let Some(there) = at_rest(cx, name).await? else { return Ok(Undo::Nothing) };
         let mut undo = Undo::Nothing;
         if status(&there.described) != "DELETING" {
-            if !params.delete_with_items && found(export_items(cx, name).await)?.is_none() {
+            if found(items::export(cx, name).await)?.is_none() {
                 return Ok(Undo::Nothing);
             }
             // Items may have been read for long.
@@ -1048,7 +1033,7 @@ mod tests {
     fn facts_follow_the_parameters() {
         let facts = Table.facts(&params(&cache()));
         assert_eq!(facts.rolls_back, ["dynamodb:DeleteTable"]);
-        assert!(facts.settles.is_empty() && facts.residue.is_empty());
+        assert!(facts.settles.is_empty() && facts.residue.len() == 1);
         assert!(matches!(&facts.reversibility, Reversibility::Lossy { what } if what.contains("items")));
         let all = Table.facts(&Table::example().unwrap());
         assert_eq!(all.settles, ["dynamodb:UpdateContinuousBackups"]);

@@ -196,7 +196,7 @@ impl Tally {
 
     /// The checksum, in hex.
     pub(crate) fn checksum(&self) -> String {
-        hex(&self.folded)
+        switchback_model::canonical::hex(&self.folded)
     }
 }
 
@@ -259,16 +259,6 @@ fn feed_text(sha: &mut Sha256, text: &str) {
 fn feed_bytes(sha: &mut Sha256, bytes: &[u8]) {
     sha.update((bytes.len() as u64).to_be_bytes());
     sha.update(bytes);
-}
-
-/// In hex digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a text cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

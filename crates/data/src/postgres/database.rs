@@ -13,6 +13,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use switchback_engine::export;
 use switchback_engine::operation::ParamError;
 use switchback_engine::{Cx, Expect, Found, Operation, Undo, Verdict};
 use switchback_model::facts::{Facts, Reversibility};
@@ -22,7 +23,7 @@ use switchback_model::{OpError, OpResult};
 use super::ask::{Database as There, PgAnswer, PgAsk, RowSource};
 use super::connection::{self, Connection};
 use super::{facts, marks, unexpected, unless_gone};
-use crate::export::{self, Lines};
+use crate::export::Lines;
 
 /// A database. On the way back, what others wrote into it is exported before it is dropped.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -130,8 +131,8 @@ async fn rescue(cx: &Cx, params: &Params) -> OpResult<()> {
     for table in tables {
         cx.progress(&format!("exporting {table} before the database is dropped"));
         let path = format!("{}/{}.jsonl", export::folder(cx), export::file_name(&table));
-        let mut rows = Lines::of(on.clone(), RowSource::Table(table));
-        unless_gone(export::write(cx, &path, &mut rows).await.map(Some))?;
+        let rows = Lines::of(on.clone(), RowSource::Table(table));
+        unless_gone(rows.write(cx, &path).await.map(Some))?;
     }
     Ok(())
 }

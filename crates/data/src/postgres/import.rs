@@ -16,6 +16,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
+use switchback_engine::export::{self, Writer};
+use switchback_engine::file::{FileAnswer, FileAsk};
 use switchback_engine::operation::ParamError;
 use switchback_engine::{Cx, Expect, Found, Operation, Undo, Verdict};
 use switchback_model::facts::{Facts, Reversibility};
@@ -24,8 +26,6 @@ use switchback_model::{OpError, OpResult};
 use super::ask::{Batch, PgAnswer, PgAsk};
 use super::connection::{self, Connection};
 use super::{facts, marks, not_there_yet, sha256, unexpected, unless_gone};
-use crate::export::{self, Writer};
-use crate::file::{FileAnswer, FileAsk};
 
 /// How many rows a batch has, where the step does not say.
 const BATCH: u32 = 5_000;

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use switchback_engine::export;
 use switchback_engine::operation::ParamError;
 use switchback_engine::{Cx, Expect, Found, Operation, Undo, Verdict};
 use switchback_model::facts::{Facts, Reversibility};
@@ -21,7 +22,7 @@ use switchback_model::{OpError, OpResult};
 use super::ask::{Change, Migration, Object, PgAnswer, PgAsk, RowSource};
 use super::connection::{self, Connection};
 use super::{facts, marks, not_there_yet, sha256, sql, unexpected, unless_gone};
-use crate::export::{self, Lines};
+use crate::export::Lines;
 
 /// Migrations of a database, from files `NNN_name.up.sql` and `NNN_name.down.sql`. Only what this run applied is undone.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -184,8 +185,8 @@ async fn rescue(cx: &Cx, params: &Params, ours: &[&Migration]) -> OpResult<()> {
     for table in filled.into_iter().filter(|table| made.contains(table.as_str())) {
         cx.progress(&format!("exporting {table} before it is dropped"));
         let path = format!("{}/{}.jsonl", export::folder(cx), export::file_name(&table));
-        let mut rows = Lines::of(params.connection.clone(), RowSource::Table(table));
-        unless_gone(export::write(cx, &path, &mut rows).await.map(Some))?;
+        let rows = Lines::of(params.connection.clone(), RowSource::Table(table));
+        unless_gone(rows.write(cx, &path).await.map(Some))?;
     }
     Ok(())
 }

@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use switchback_data::command::{CommandAsk, Commands};
-use switchback_data::file::{FileAsk, Files};
 use switchback_data::postgres::ask::PgAnswer;
 use switchback_data::postgres::connection::Tls;
 use switchback_data::postgres::{Connection, PgAsk, PgRemote};
 use switchback_engine::cx::{Clock, Contexts, CxSink, Fence, RunCx};
 use switchback_engine::executor::Control;
+use switchback_engine::file::{FileAsk, Files};
 use switchback_engine::remote::Answers;
 use switchback_engine::secrets::{Given, Secrets};
 use switchback_engine::{Cx, Operation, Undo, Verdict};

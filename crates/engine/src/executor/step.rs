@@ -397,10 +397,5 @@ pub(crate) fn client_token(run: RunId, step: &StepId, generation: Generation) ->
     hash.update(run.as_bytes());
     hash.update(generation.0.to_be_bytes());
     hash.update(step.as_str().as_bytes());
-    let mut text = String::with_capacity(32);
-    for byte in &hash.finalize()[..16] {
-        use std::fmt::Write;
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    switchback_model::canonical::hex(&hash.finalize()[..16])
 }

@@ -10,10 +10,10 @@ use std::io;
 use std::sync::Arc;
 
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use super::arg::{Arg, ArgKind};
 use super::budget;
+use super::load::sha256;
 use super::scope::Scope;
 use crate::runbook::{Diagnostic, Diagnostics, Entry, Node, NodeValue, Source, Span, parse_tree};
 
@@ -48,8 +48,16 @@ impl Beside for Nothing {
 /// What was included so far.
 pub(crate) struct Includes {
     beside: Arc<dyn Beside>,
-    /// The SHA-256 of each file, by its path.
-    files: RefCell<BTreeMap<String, String>>,
+    /// By path. Each is read once, however many steps include it: they all get what the hash is of.
+    files: RefCell<BTreeMap<String, Included>>,
+}
+
+/// A file that was read.
+#[derive(Debug)]
+struct Included {
+    sha256: String,
+    /// Or why it is no text.
+    text: Result<Source, String>,
 }
 
 impl Default for Includes {
@@ -71,14 +79,18 @@ impl Includes {
 
     /// For the plan.
     pub(crate) fn files(&self) -> BTreeMap<String, String> {
-        self.files.borrow().clone()
+        self.files.borrow().iter().map(|(path, file)| (path.clone(), file.sha256.clone())).collect()
     }
 
     fn text(&self, path: &str) -> Result<Source, String> {
+        if let Some(file) = self.files.borrow().get(path) {
+            return file.text.clone();
+        }
         let bytes = self.beside.read(path).map_err(|error| error.to_string())?;
-        let digest = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
-        self.files.borrow_mut().insert(path.to_owned(), digest);
-        Source::from_bytes(path, &bytes).map_err(|errors| first_of(&errors))
+        let text = Source::from_bytes(path, &bytes).map_err(|errors| first_of(&errors));
+        let file = Included { sha256: sha256(&bytes), text: text.clone() };
+        self.files.borrow_mut().insert(path.to_owned(), file);
+        text
     }
 
     fn folder(&self, path: &str) -> Result<BTreeMap<String, String>, String> {

@@ -126,7 +126,12 @@ pub fn plan_text(plan: &Plan) -> String {
 /// The SHA-256 of the canonical JSON of a plan, in hex.
 #[must_use]
 pub fn plan_hash(plan: &Plan) -> String {
-    Sha256::digest(plan_text(plan).as_bytes()).iter().map(|b| format!("{b:02x}")).collect()
+    sha256(plan_text(plan).as_bytes())
+}
+
+/// SHA-256, in hex.
+pub(super) fn sha256(bytes: &[u8]) -> String {
+    canonical::hex(&Sha256::digest(bytes))
 }
 
 /// Reads a plan and checks that it can be run here.

@@ -106,3 +106,26 @@ fn what_is_wrong_with_a_file_is_said_where_it_is_named() {
     error[plan::include]: the path of a file must be known before the run
     ");
 }
+
+/// A file that is another one each time.
+struct Changing(std::sync::atomic::AtomicU32);
+
+impl Beside for Changing {
+    fn read(&self, _path: &str) -> io::Result<Vec<u8>> {
+        Ok(self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed).to_string().into_bytes())
+    }
+
+    fn list(&self, _path: &str) -> io::Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+}
+
+#[test]
+fn a_file_is_read_once_so_that_its_hash_is_of_what_every_step_got() {
+    let steps =
+        "      - id: a\n        op: test.echo\n        for_each: [x, y]\n        with: { text: { file: a.txt } }\n";
+    let source = Source::new("a.yaml", &phase(steps));
+    let planned = plan_runbook_beside(&source, &registry(), &BTreeMap::new(), Arc::new(Changing(0.into()))).unwrap();
+    let [first, second] = planned.plan.steps.as_slice() else { panic!("two steps") };
+    assert_eq!(first.params, second.params);
+}

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use switchback_data::command::{CommandAnswer, CommandAsk};
 use switchback_model::OpResult;
-use switchback_model::plan::{Plan, PlanStep, Template};
+use switchback_model::plan::{Plan, PlanStep};
 
 use super::{Model, Modelled};
 
@@ -27,17 +27,9 @@ pub(crate) struct Import {
 /// What the steps of a plan import.
 pub(crate) fn imports(plan: &Plan) -> Vec<Import> {
     let of = |step: &PlanStep| {
-        let known = |name: &str| match &step.params {
-            Template::Lit(params) => params.get(name).cloned(),
-            Template::Map(params) => match params.get(name) {
-                Some(Template::Lit(value)) => Some(value.clone()),
-                _ => None,
-            },
-            _ => None,
-        };
-        let columns = known("columns").unwrap_or_default();
-        let names = columns.as_object().into_iter().flat_map(|columns| columns.values().filter_map(Value::as_str));
-        let path = known("path").and_then(|path| path.as_str().map(str::to_owned));
+        let columns = step.params.known(&["columns"]).and_then(Value::as_object);
+        let names = columns.into_iter().flat_map(|columns| columns.values().filter_map(Value::as_str));
+        let path = step.params.known(&["path"]).and_then(Value::as_str).map(str::to_owned);
         Import { fields: names.map(str::to_owned).collect(), path }
     };
     plan.steps.iter().filter(|step| step.op == "postgres.import").map(of).collect()

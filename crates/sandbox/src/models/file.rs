@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::json;
-use switchback_data::file::{FileAnswer, FileAsk, FileFacts};
+use switchback_engine::file::{FileAnswer, FileAsk, FileFacts};
 use switchback_model::{OpError, OpResult};
 
 use super::{Model, Modelled};
@@ -90,7 +90,7 @@ impl Model for Files {
 
 #[cfg(test)]
 mod tests {
-    use switchback_data::file::Files as Real;
+    use switchback_engine::file::Files as Real;
 
     use super::*;
 

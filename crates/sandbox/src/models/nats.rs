@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use switchback_data::nats::ask::{Batch, Message, NatsAnswer, NatsAsk, Server, StreamFacts, matches, no_stream};
 use switchback_model::OpResult;
-use switchback_model::plan::{Plan, Template};
+use switchback_model::plan::Plan;
 
 use super::{Model, Modelled};
 
@@ -44,18 +44,17 @@ impl Nats {
     /// The streams that a plan's steps read, as far as it names them, each with some messages.
     pub(crate) fn seed(&mut self, plan: &Plan) {
         for step in plan.steps.iter().filter(|step| step.op == READER) {
-            let server = field(&step.params, "server").and_then(|server| field(&server, "url"));
-            let names = (server.as_ref().and_then(text), field(&step.params, "stream").as_ref().and_then(text));
-            let (Some(server), Some(stream)) = names else { continue };
-            let under = match field(&step.params, "subject").as_ref().and_then(text) {
+            let text = |path: &[&str]| step.params.known(path).and_then(Value::as_str);
+            let (Some(server), Some(stream)) = (text(&["server", "url"]), text(&["stream"])) else { continue };
+            let under = match text(&["subject"]) {
                 // A subject that this filter means.
                 Some(filter) => filter.replace(['*', '>'], "found"),
                 None => format!("{}.found", stream.to_lowercase()),
             };
-            self.create(&server, &stream, &[&under]);
+            self.create(server, stream, &[&under]);
             for n in 1..=SEEDED {
                 let payload = json!({"n": n, "found": format!("thing {n}"), "parts": [n, null, true]}).to_string();
-                self.publish(&server, &under, BTreeMap::new(), payload.as_bytes());
+                self.publish(server, &under, BTreeMap::new(), payload.as_bytes());
             }
         }
     }
@@ -104,18 +103,6 @@ fn called((server, stream): &(String, String)) -> String {
 }
 
 /// A field of parameters, where it does not depend on what is made first.
-fn field(of: &Template, name: &str) -> Option<Template> {
-    match of {
-        Template::Lit(value) => value.get(name).cloned().map(Template::Lit),
-        Template::Map(fields) => fields.get(name).cloned(),
-        _ => None,
-    }
-}
-
-fn text(of: &Template) -> Option<String> {
-    if let Template::Lit(Value::String(text)) = of { Some(text.clone()) } else { None }
-}
-
 impl Model for Nats {
     type Ask = NatsAsk;
 

@@ -12,9 +12,9 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use serde_json::{Map, Value, json};
-use switchback_data::file::FileFacts;
 use switchback_data::postgres::ask::{self, Batch, Change, Marks, PgAnswer, PgAsk, RowSource};
 use switchback_data::postgres::connection::Connection;
+use switchback_engine::file::FileFacts;
 use switchback_model::{ErrorClass, OpError, OpResult};
 
 use self::schema::Schema;

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 use switchback_model::OpResult;
-use switchback_model::plan::{Plan, Template};
+use switchback_model::plan::Plan;
 use switchback_probe::web::{HttpAnswer, HttpAsk, TcpAnswer, TcpAsk};
 
 use super::{Model, Modelled};
@@ -27,26 +27,15 @@ impl Web {
     /// The answer that the probes of this plan expect.
     pub(crate) fn seed(&mut self, plan: &Plan) {
         for step in plan.steps.iter().filter(|step| step.op == "probe.http") {
-            if let Some(status) = literal(&step.params, "status").and_then(|s| s.as_u64()) {
+            if let Some(status) = step.params.known(&["status"]).and_then(Value::as_u64) {
                 self.status = u16::try_from(status).unwrap_or(self.status);
             }
-            if let Some(Value::String(expect)) = literal(&step.params, "expect") {
-                for (path, value) in comparisons(&expect) {
+            if let Some(expect) = step.params.known(&["expect"]).and_then(Value::as_str) {
+                for (path, value) in comparisons(expect) {
                     put(&mut self.body, &path, value);
                 }
             }
         }
-    }
-}
-
-fn literal(params: &Template, field: &str) -> Option<Value> {
-    match params {
-        Template::Lit(all) => all.get(field).cloned(),
-        Template::Map(all) => match all.get(field)? {
-            Template::Lit(value) => Some(value.clone()),
-            _ => None,
-        },
-        _ => None,
     }
 }
 

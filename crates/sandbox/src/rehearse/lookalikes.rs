@@ -59,14 +59,7 @@ fn renamed(plan: &Plan) -> Plan {
     let mut names = BTreeMap::new();
     for step in &plan.steps {
         for (_, param) in UNIQUE.iter().filter(|(op, _)| *op == step.op) {
-            let name = match &step.params {
-                Template::Lit(known) => known.get(*param),
-                Template::Map(params) => {
-                    params.get(*param).and_then(|p| if let Template::Lit(v) = p { Some(v) } else { None })
-                }
-                _ => None,
-            };
-            if let Some(name) = name.and_then(Value::as_str) {
+            if let Some(name) = step.params.known(&[*param]).and_then(Value::as_str) {
                 names.insert(name.to_owned(), format!("{name}-theirs"));
             }
         }

@@ -1,7 +1,6 @@
 //! Operations on the yard, one for each kind of thing, each right but for the one [`Bug`] that it may be given.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::marker::PhantomData;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use switchback_engine::registry::{DuplicateKind, Registry};
 use switchback_engine::{Cx, Expect, Found, Operation, Undo, Verdict};
 use switchback_model::facts::{Facts, ProofKind};
 use switchback_model::record::Proof;
-use switchback_model::{ErrorClass, OpError, OpResult, SecretRef};
+use switchback_model::{ErrorClass, OpError, OpResult, SecretRef, canonical};
 
 use super::api::{Ask, Kind, QUIET, Thing};
 use super::world::Yard;
@@ -321,9 +320,10 @@ impl<K: Of> Operation for Op<K> {
             ErrorClass::Ambiguous if K::OF == Kind::Shelf && self.has(Bug::LostReplyFails) => {
                 OpError { class: ErrorClass::Permanent, ..error }
             }
-            _ if K::OF == Kind::Door && self.has(Bug::SecretInError) => {
-                OpError { message: format!("{} (the code was {})", error.message, hex(&code)), ..error }
-            }
+            _ if K::OF == Kind::Door && self.has(Bug::SecretInError) => OpError {
+                message: format!("{} (the code was {})", error.message, canonical::hex(code.as_bytes())),
+                ..error
+            },
             _ => error,
         })?;
         let made = made.first().ok_or_else(|| OpError::permanent("the yard says nothing of what it made"))?;
@@ -481,12 +481,4 @@ impl<K: Of> Operation for Op<K> {
         }
         Ok(verdict)
     }
-}
-
-fn hex(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() * 2);
-    for byte in text.bytes() {
-        let _ = write!(out, "{byte:02x}");
-    }
-    out
 }

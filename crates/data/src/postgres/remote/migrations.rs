@@ -10,7 +10,7 @@ use crate::postgres::ask::{Change, Marks, Migration, PgAnswer};
 
 /// SHA-256, in hex.
 pub(in crate::postgres) fn sha256(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    switchback_model::canonical::hex(&Sha256::digest(text.as_bytes()))
 }
 
 /// An entry that is not this step's.

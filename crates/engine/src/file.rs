@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use switchback_engine::Cx;
-use switchback_engine::operation::BoxFuture;
-use switchback_engine::remote::{Ask, Remote};
-use switchback_model::{ErrorClass, OpError, OpResult};
+use switchback_model::{ErrorClass, OpError, OpResult, canonical};
+
+use crate::cx::Cx;
+use crate::operation::BoxFuture;
+use crate::remote::{Ask, Remote};
 
 /// A call about a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,7 +90,7 @@ impl FileFacts {
             lines += read.iter().filter(|byte| **byte == b'\n').count() as u64;
             open = !read.ends_with(b"\n");
         }
-        let sha256 = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = canonical::hex(&digest.finalize());
         Ok(Self { bytes, lines: lines + u64::from(open), sha256 })
     }
 }
