@@ -56,6 +56,7 @@ use switchback_engine::Registry;
 use switchback_engine::registry::DuplicateKind;
 
 pub use context::{AwsConfig, AwsContext, CredentialSource, QUIET, Role, Secret};
+pub use named::patiently;
 pub use provider::AwsProvider;
 
 /// Adds every operation of this crate.

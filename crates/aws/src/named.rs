@@ -215,7 +215,7 @@ pub(crate) async fn wait_until_gone<N: Named>(cx: &Cx, name: &str, poll: Duratio
 ///
 /// # Errors
 /// Those of `look`, and of the wait.
-pub(crate) async fn patiently<T, F, Fut>(
+pub async fn patiently<T, F, Fut>(
     cx: &Cx,
     waiting_for: &str,
     look: F,

@@ -2,7 +2,7 @@
 //! process a call.
 //!
 //! `peers/peers.py` stands before moto while the migration is recorded, and makes the calls again. What moto does not
-//! know is left out for all alike: see [`NOT_ON_MOTO`].
+//! know, and what is not AWS, is left out for all alike: see [`UNKNOWN`](switchback_testing::moto::UNKNOWN).
 
 use std::ffi::OsStr;
 use std::net::{TcpListener, TcpStream};
@@ -10,29 +10,23 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use switchback_testing::moto::{CODE, without, without_unknown};
 use tokio::time::Instant;
 
 use crate::commands;
 use crate::engine::Failure;
 
-/// Steps that cannot be had on moto 5.2, or not there alone: it answers 404 to `StartBackupJob` and to `CloudWatch` in
-/// CBOR, services never become steady with a task in them, no database answers behind its clusters, and it has no images
-/// and no streams.
-const NOT_ON_MOTO: [&str; 13] = [
+/// What needs a server beside AWS: a registry, a database, a stream. Only calls of AWS are compared.
+const NEEDS_SERVERS: [&str; 9] = [
     "image",
-    "backup",
-    "high_error_rate",
-    "go",
     "database",
     "schema",
     "export",
     "state",
     "messages",
     "orchestrator_connected",
-    "start_orchestrator",
-    "start_agents",
-    // Every step of the phase.
-    "verification",
+    "agents_table",
+    "message_flow",
 ];
 
 /// What ends when it is dropped.
@@ -85,14 +79,24 @@ impl Moto {
         Ok(Self { _process: process, endpoint: format!("http://127.0.0.1:{port}"), python })
     }
 
-    /// Nothing is left of what was done.
+    /// Nothing is left of what was done, and the code of the function is there.
     fn reset(&self) -> Result<(), Failure> {
+        let (bucket, key) = CODE;
+        self.http("POST", "/moto-api/reset", "")?;
+        self.http("PUT", &format!("/{bucket}"), "")?;
+        self.http("PUT", &format!("/{bucket}/{key}"), "code")
+    }
+
+    fn http(&self, method: &str, path: &str, body: &str) -> Result<(), Failure> {
         use std::io::{Read, Write};
         let address = self.endpoint.trim_start_matches("http://");
         let mut stream = TcpStream::connect(address)?;
-        write!(stream, "POST /moto-api/reset HTTP/1.0\r\nHost: {address}\r\nContent-Length: 0\r\n\r\n")?;
-        stream.read_to_end(&mut Vec::new())?;
-        Ok(())
+        let length = body.len();
+        write!(stream, "{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: {length}\r\n\r\n{body}")?;
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply)?;
+        let ok = reply.split_whitespace().nth(1) == Some("200");
+        if ok { Ok(()) } else { Err(format!("{method} {path}: {reply}").into()) }
     }
 
     fn peers(&self) -> Command {
@@ -117,27 +121,14 @@ impl Moto {
     }
 }
 
-/// The runbook without what moto does not know.
+/// The runbook with calls of AWS alone, and of those that moto knows.
 fn for_moto(runbook: &Path) -> Result<String, Failure> {
-    let text = std::fs::read_to_string(runbook)?;
-    let (mut out, mut skips, mut over) = (String::new(), false, false);
-    for line in text.lines() {
-        if let Some(phase) = line.strip_prefix("  - name: ") {
-            (skips, over) = (false, NOT_ON_MOTO.contains(&phase));
-        } else if let Some(id) = line.strip_prefix("      - id: ") {
-            skips = NOT_ON_MOTO.contains(&id);
-        }
-        if !skips && !over {
-            out.push_str(line);
-            out.push('\n');
-        }
-    }
-    // No images, and moto does not show a grace period.
+    let text = without(&without_unknown(&std::fs::read_to_string(runbook)?), &NEEDS_SERVERS);
+    // There are no images.
     let task = |name: &str, ports: &str| format!("[{{ name: {name}, image: \"{name}:1\"{ports} }}]");
     let ports = ", portMappings: [{ containerPort: 4222 }, { containerPort: 8080 }]";
-    out = out.replace("{ file: tasks/orchestrator.json }", &task("orchestrator", ports));
-    out = out.replace("{ file: tasks/agent.json }", &task("agent", ""));
-    Ok(out.replace("          health_check_grace_period_seconds: 60\n", ""))
+    let text = text.replace("{ file: tasks/orchestrator.json }", &task("orchestrator", ports));
+    Ok(text.replace("{ file: tasks/agent.json }", &task("agent", "")))
 }
 
 /// Forward and back, and how long that took.
@@ -171,6 +162,7 @@ pub(crate) fn beside_peers(folder: &Path, runbook: &Path) -> Result<(), Failure>
     let reduced = tempfile::Builder::new().prefix("on-moto").suffix(".yaml").tempfile_in(beside)?;
     std::fs::write(reduced.path(), for_moto(runbook)?)?;
     let (moto, trace) = (Moto::start()?, folder.join("trace.json"));
+    moto.reset()?;
     {
         let port = free_port()?;
         let recorder = moto.peers().arg("record").arg(port.to_string()).arg(&moto.endpoint).arg(&trace).spawn()?;

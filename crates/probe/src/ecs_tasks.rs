@@ -9,9 +9,9 @@ use aws_sdk_ecs::types::DesiredStatus;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use switchback_aws::AwsContext;
 use switchback_aws::errors::{Call, op_error};
 use switchback_aws::ids::{EcsClusterName, EcsServiceName};
+use switchback_aws::{AwsContext, patiently};
 use switchback_engine::operation::ParamError;
 use switchback_engine::runbook::parse_duration;
 use switchback_engine::{Cx, Expect, Found, Operation, Undo, Verdict};
@@ -183,7 +183,11 @@ impl Operation for EcsTasks {
         if want == Expect::RolledBack {
             return Ok(Verdict::new());
         }
-        let (running, others) = params.count(cx).await?;
+        // Lists lag behind what `settle` has seen.
+        let waiting_for =
+            format!("waiting until {} tasks of ECS service `{}` can be seen", params.running, params.called());
+        let is_right = |(running, _): &(usize, Vec<String>)| *running == params.running;
+        let (running, others) = patiently(cx, &waiting_for, || params.count(cx), is_right).await?;
         let mut verdict = Verdict::new().compare("running tasks", params.running, running);
         verdict.observed = json!({"running": running, "others": others});
         Ok(verdict)

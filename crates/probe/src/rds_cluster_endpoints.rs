@@ -9,9 +9,9 @@ use aws_sdk_rds::types::DbClusterEndpoint;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use switchback_aws::AwsContext;
 use switchback_aws::errors::{Call, op_error};
 use switchback_aws::ids::DbClusterIdentifier;
+use switchback_aws::{AwsContext, patiently};
 use switchback_engine::operation::ParamError;
 use switchback_engine::runbook::parse_duration;
 use switchback_engine::{Cx, Expect, Found, Operation, Undo, Verdict};
@@ -189,7 +189,11 @@ impl Operation for RdsClusterEndpoints {
         if want == Expect::RolledBack {
             return Ok(Verdict::new());
         }
-        let all = seen(cx, params.db_cluster_identifier.as_str()).await?;
+        // Reads lag behind what `settle` has seen.
+        let cluster = params.db_cluster_identifier.as_str();
+        let waiting_for = format!("waiting until the endpoints of DB cluster `{cluster}` can be seen");
+        let is_right = |all: &Vec<DbClusterEndpoint>| params.available(all) == params.wanted();
+        let all = patiently(cx, &waiting_for, || seen(cx, cluster), is_right).await?;
         let (wanted, there) = (params.wanted(), params.available(&all));
         let mut verdict = Verdict::new().compare("available endpoints", json!(wanted), json!(there));
         let endpoint = |it: &DbClusterEndpoint| json!({"type": it.endpoint_type(), "endpoint": it.endpoint(), "status": it.status()});

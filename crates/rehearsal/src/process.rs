@@ -28,7 +28,7 @@ use tokio::sync::Notify;
 
 use crate::case::{Blow, Command};
 use crate::disk::{Disk, NOW};
-use crate::state::{Key, is_quiet, key, of_world, with_call};
+use crate::state::{Key, OfWorld, is_quiet, key, of_world, with_call};
 use crate::world::{Call, Fault, Look, Owner, Reply, Saved, Tap, Turn, World};
 
 /// No process makes more commits and calls than this.
@@ -193,7 +193,7 @@ struct Watching {
     fault: Option<(usize, String)>,
     /// What there was before somebody else came.
     before: Option<Arc<Look>>,
-    digest: Option<(Arc<Look>, [u8; 32])>,
+    digest: Option<(Arc<Look>, OfWorld)>,
 }
 
 struct Watch {

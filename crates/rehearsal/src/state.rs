@@ -5,37 +5,129 @@
 //! and everything of a step that is closed for good. Kept are the generation, the parameters, the before-image and the
 //! output of every step that is not, what is in doubt, what is pending, and what is still to land.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
 use sha2::{Digest, Sha256};
 use switchback_engine::history::{Ended, History};
 use switchback_engine::recovery::{Backward, plan_backward};
 use switchback_model::record::{Direction, Json};
 use switchback_model::status::{State, Status};
 
-use crate::world::{Call, Look, Owner, rename};
+use crate::world::{Call, Look, Owner, tokens};
 
 /// What a state is known by.
 pub(crate) type Key = [u8; 16];
 
+/// Everything that exists, in short.
+pub(crate) struct OfWorld {
+    digest: [u8; 32],
+    /// Ids in it of what is not among its things, in their order: what they are is all the same, which is where is not.
+    gone: HashMap<Box<str>, usize>,
+}
+
 /// The digest of everything that exists.
-pub(crate) fn of_world(look: &Look) -> [u8; 32] {
-    let mut hash = Sha256::new();
+pub(crate) fn of_world(look: &Look) -> OfWorld {
+    let (mut hash, mut gone) = (Sha256::new(), HashMap::new());
     for thing in &look.things {
         hash.update(thing.name.as_bytes());
         hash.update([0, u8::from(thing.owner == Owner::Ours), u8::from(thing.residue)]);
-        hash.update(thing.text.as_bytes());
+        Words::of(&thing.text).hash(look, &HashMap::new(), &mut gone, &mut hash);
         hash.update([1]);
     }
     for unsettled in &look.unsettled {
         hash.update(unsettled.as_bytes());
         hash.update([2]);
     }
-    hash.finalize().into()
+    OfWorld { digest: hash.finalize().into(), gone }
 }
 
-/// The key of a state; `world` is the digest of `look`.
-pub(crate) fn key(history: &History, look: &Look, world: &[u8; 32]) -> Key {
+/// A text, and the words in it that may be ids.
+struct Words {
+    /// A hash of all the rest, and of where these words are.
+    rest: [u8; 32],
+    words: Vec<Box<str>>,
+}
+
+impl Words {
+    fn of(text: &str) -> Self {
+        let (mut rest, mut words) = (Sha256::new(), Vec::new());
+        let mut from = 0;
+        for (at, word) in tokens(text).filter(|(_, word)| may_be_id(word)) {
+            rest.update(text.get(from..at).unwrap_or_default());
+            rest.update([0]);
+            from = at + word.len();
+            words.push(word.into());
+        }
+        rest.update(text.get(from..).unwrap_or_default());
+        Self { rest: rest.finalize().into(), words }
+    }
+
+    /// With what each word is called: of ids that nothing has any more the number of its first place.
+    fn hash(
+        &self,
+        look: &Look,
+        in_world: &HashMap<Box<str>, usize>,
+        gone: &mut HashMap<Box<str>, usize>,
+        hash: &mut Sha256,
+    ) {
+        hash.update(self.rest);
+        for word in &self.words {
+            match look.ids.get(&**word) {
+                Some(name) => hash.update(name),
+                None if is_made_up(word) => {
+                    let next = in_world.len() + gone.len();
+                    let n = in_world.get(word).copied().unwrap_or_else(|| *gone.entry(word.clone()).or_insert(next));
+                    hash.update(n.to_le_bytes());
+                }
+                None => hash.update(&**word),
+            }
+            hash.update([0]);
+        }
+    }
+}
+
+/// Ids that are made up anew are long and have digits in them.
+fn may_be_id(word: &str) -> bool {
+    word.len() >= 8 && word.bytes().any(|b| b.is_ascii_digit())
+}
+
+/// Whether it is an id that is made up anew, by its form: no digest of a content, which says what it is of.
+fn is_made_up(word: &str) -> bool {
+    let is_hex = |part: &str| part.bytes().all(|b| b.is_ascii_hexdigit());
+    let parts: Vec<&str> = word.split('-').collect();
+    let is_uuid = || parts.iter().map(|part| part.len()).eq([8, 4, 4, 4, 12]) && parts.iter().all(|part| is_hex(part));
+    let is_numbered =
+        || parts.len() > 1 && parts.last().is_some_and(|last| (16..=26).contains(&last.len()) && is_hex(last));
+    let of_iam = || word.strip_prefix("AROA").is_some_and(|rest| rest.ends_with(|c: char| c.is_ascii_digit()));
+    is_uuid() || is_numbered() || of_iam()
+}
+
+/// How many texts are kept taken apart.
+const KEPT: usize = 20_000;
+
+thread_local! {
+    /// Texts that were taken apart, by their place, which their owner beside them keeps. Most are those of the base run.
+    static TAKEN_APART: RefCell<HashMap<usize, (Json, Rc<Words>)>> = RefCell::new(HashMap::new());
+}
+
+fn words(json: &Json) -> Rc<Words> {
+    TAKEN_APART.with_borrow_mut(|kept| {
+        if kept.len() >= KEPT {
+            kept.clear();
+        }
+        let place = json.get().as_ptr() as usize;
+        let (_, words) = kept.entry(place).or_insert_with(|| (json.clone(), Rc::new(Words::of(json.get()))));
+        Rc::clone(words)
+    })
+}
+
+/// The key of a state; `world` is what [`of_world`] says of `look`.
+pub(crate) fn key(history: &History, look: &Look, world: &OfWorld) -> Key {
     let mut hash = Sha256::new();
-    hash.update(world);
+    hash.update(world.digest);
+    let mut gone = HashMap::new();
     let unwinding = history.direction() == Direction::Unwinding;
     let ended = match history.ended() {
         Ended::No => 0,
@@ -45,7 +137,6 @@ pub(crate) fn key(history: &History, look: &Look, world: &[u8; 32]) -> Key {
         Ended::PartlyUnwound => 4,
     };
     hash.update([u8::from(unwinding), u8::from(history.preflight_passed()), ended]);
-    let mut text = String::with_capacity(512);
     for (i, (id, status)) in history.statuses().enumerate() {
         let kept = unwinding && history.keep().contains(id);
         if is_closed(status, unwinding && history.ended() == Ended::No, kept) {
@@ -63,9 +154,9 @@ pub(crate) fn key(history: &History, look: &Look, world: &[u8; 32]) -> Key {
         let stored =
             if again { [None; 3] } else { [&status.params, &status.before, &status.output].map(Option::as_ref) };
         for json in stored {
-            text.clear();
-            rename(json.map_or("", Json::get), &look.ids, &mut text);
-            hash.update(text.as_bytes());
+            if let Some(json) = json {
+                words(json).hash(look, &world.gone, &mut gone, &mut hash);
+            }
             hash.update([0]);
         }
     }
@@ -101,4 +192,48 @@ fn is_closed(status: &Status, unwinding: bool, kept: bool) -> bool {
 /// Whether nothing is under way: every step is closed, done, or not begun.
 pub(crate) fn is_quiet(history: &History) -> bool {
     history.statuses().all(|(_, status)| status.state.is_done() || status.state.is_undone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::Thing;
+
+    fn look(text: &str) -> Look {
+        let thing = Thing { name: "a".into(), text: text.into(), owner: Owner::Ours, step: None, residue: false };
+        Look { things: vec![thing], unsettled: vec![], ids: [("vpc-0123456789".into(), "<net>".into())].into() }
+    }
+
+    /// A world and a text beside it.
+    fn hashed(world: &str, text: &str) -> ([u8; 32], [u8; 32]) {
+        let look = look(world);
+        let (of, mut gone, mut hash) = (of_world(&look), HashMap::new(), Sha256::new());
+        Words::of(text).hash(&look, &of.gone, &mut gone, &mut hash);
+        (of.digest, hash.finalize().into())
+    }
+
+    const ONE: &str = "f653df99-29c5-4fc0-99d2-f3521c3420eb";
+    const OTHER: &str = "2f10baa0-081f-4d6b-a739-23f727aadb82";
+
+    #[test]
+    fn ids_that_are_made_up_differ_by_their_places_only() {
+        let both = |a: &str, b: &str| format!("x={a} y={b}");
+        assert_eq!(hashed("", &both(ONE, OTHER)), hashed("", &both(OTHER, ONE)));
+        assert_ne!(hashed("", &both(ONE, OTHER)), hashed("", &both(ONE, ONE)));
+        assert_eq!(hashed(ONE, ONE), hashed(OTHER, OTHER));
+        assert_ne!(hashed(ONE, ONE).1, hashed(ONE, OTHER).1, "what is there is another one than what is not");
+        assert_ne!(hashed("", "vpc-0123456789"), hashed("", "vpc-9876543210"));
+    }
+
+    #[test]
+    fn names_and_contents_are_what_they_are() {
+        for word in ["mistersmith-agent-12", "us-east-1", "123456789012", &"0a".repeat(32), &"0a".repeat(16)] {
+            assert!(!is_made_up(word), "{word}");
+            assert_ne!(hashed("", word), hashed("", &word.replace('1', "2").replace('a', "b")), "{word}");
+        }
+        for word in [ONE, "cluster-00000000000000000000000019", "AROASANDBOX3551526921", "internal-a-0000000000000017"]
+        {
+            assert!(is_made_up(word), "{word}");
+        }
+    }
 }

@@ -250,22 +250,31 @@ pub trait World: Send + Sync {
     fn mend(&self);
 }
 
+/// The words of a text, of letters, digits and dashes, each with its place in bytes.
+pub(crate) fn tokens(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let is_word = |b: &u8| b.is_ascii_alphanumeric() || *b == b'-';
+        let rest = text.as_bytes().get(from..)?;
+        let begin = from + rest.iter().position(is_word)?;
+        let rest = text.as_bytes().get(begin..)?;
+        let end = begin + rest.iter().position(|b| !is_word(b)).unwrap_or(rest.len());
+        from = end;
+        Some((begin, text.get(begin..end)?))
+    })
+}
+
 /// Writes `text` with the ids in it replaced by what they are called. An id is a word of letters, digits and dashes.
 pub fn rename(text: &str, ids: &HashMap<String, String>, out: &mut String) {
-    let word = |c: char| c.is_ascii_alphanumeric() || c == '-';
-    let mut rest = text;
-    while !rest.is_empty() {
-        let end = rest.find(|c| !word(c)).unwrap_or(rest.len());
-        let (token, after) = rest.split_at(end);
-        match ids.get(token) {
-            Some(name) => out.push_str(name),
-            None => out.push_str(token),
+    let mut from = 0;
+    for (at, word) in tokens(text) {
+        if let Some(name) = ids.get(word) {
+            out.push_str(text.get(from..at).unwrap_or_default());
+            out.push_str(name);
+            from = at + word.len();
         }
-        let end = after.find(word).unwrap_or(after.len());
-        let (between, after) = after.split_at(end);
-        out.push_str(between);
-        rest = after;
     }
+    out.push_str(text.get(from..).unwrap_or_default());
 }
 
 #[cfg(test)]

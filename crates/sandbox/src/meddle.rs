@@ -6,6 +6,8 @@
 //! What is a part of something else and has no id (a route, an attachment, an inline policy) is not a resource of its
 //! own: what holds it is.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue, Method};
@@ -667,7 +669,14 @@ impl Rules {
             let is_near = place.account == here.account && [scope.region.as_str(), GLOBAL].contains(&&*place.region);
             candidates.extend(ROWS.iter().find(|row| is_near && row.kind == it.kind).map(|row| (row, it)));
         }
-        let (row, it) = input.values().into_iter().find_map(|(parameter, value)| {
+        let values = input.values();
+        // A call that says whose run it is of is about things of that run.
+        let run = |it: &Resource| it.tags.iter().find(|(key, _)| key.ends_with(":run")).map(|(_, run)| run.clone());
+        let runs: BTreeSet<&str> = values.iter().map(|(_, value)| &**value).collect();
+        let said: BTreeSet<String> =
+            candidates.iter().filter_map(|(_, it)| run(it)).filter(|run| runs.contains(&**run)).collect();
+        candidates.retain(|(_, it)| said.is_empty() || run(it).is_some_and(|run| said.contains(&run)));
+        let (row, it) = values.iter().find_map(|(parameter, value)| {
             candidates.iter().find(|(row, it)| names(row, it, service, parameter, value)).copied()
         })?;
         let meddled = self.meddle_with(row, it, &world, how).await?;
@@ -710,7 +719,7 @@ fn place_of(settings: &Settings, it: &Resource) -> Place {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeMap;
 
     use super::*;
 

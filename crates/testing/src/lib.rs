@@ -2,7 +2,7 @@
 //! puts a run through crashes, the conformance harness that every operation must pass, and a yard: a
 //! world that joins the rehearsal, with operations that can be given a bug; and real servers of a test's own.
 //!
-//! A dev-dependency only. Nothing in it but the real servers reads a real clock: use tokio's paused time.
+//! For tests and benchmarks only. Nothing in it but the real servers reads a real clock: use tokio's paused time.
 
 pub mod conformance;
 pub mod journal;

@@ -30,14 +30,22 @@ const GRACE_PERIOD: &str = "          health_check_grace_period_seconds: 60\n";
 #[must_use]
 pub fn without(runbook: &str, steps: &[&str]) -> String {
     let mut text = String::with_capacity(runbook.len());
-    let mut skips = false;
+    // The head of a phase waits for its first step: a phase of none is no phase.
+    let (mut head, mut skips): (Option<String>, bool) = (None, false);
     for line in runbook.split_inclusive('\n') {
         if let Some(id) = line.strip_prefix("      - id: ") {
             skips = steps.contains(&id.trim_end());
+            if !skips {
+                text.push_str(&head.take().unwrap_or_default());
+            }
         } else if line.starts_with("  - name: ") {
-            skips = false;
+            (head, skips) = (Some(String::new()), false);
         }
         if skips {
+            continue;
+        }
+        if let Some(head) = &mut head {
+            head.push_str(line);
             continue;
         }
         match line.split_once("needs: [") {
@@ -73,6 +81,7 @@ mod tests {
     #[test]
     fn a_step_goes_and_nobody_needs_it() {
         let text = "phases:\n  - name: a\n    steps:\n      - id: one\n        op: x\n      - id: two\n        needs: [one, b]\n  \
+                    - name: c\n    steps:\n      - id: one\n        op: x\n  \
                     - name: b\n    steps:\n      - id: three\n        needs: [one]\n";
         let wanted = "phases:\n  - name: a\n    steps:\n      - id: two\n        needs: [b]\n  - name: b\n    steps:\n      \
                       - id: three\n        needs: []\n";

@@ -324,7 +324,10 @@ phases:
     let start = operator.nameless();
     let exports = operator.state.path().join("exports");
     let apply = ["apply", &path, "--auto-approve", "--sandbox"];
-    operator.run(&["plan", &path, "--offline"]).exits(0).says("items that others wrote to it; they are exported to exports/");
+    operator
+        .run(&["plan", &path, "--offline"])
+        .exits(0)
+        .says("items that others wrote to it; they are exported to exports/");
     operator.run(&apply).exits(0);
     operator.run(&["unwind", "--all", "--auto-approve"]).exits(0);
     assert!(!exports.exists(), "an empty table leaves no file");

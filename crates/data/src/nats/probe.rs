@@ -108,7 +108,8 @@ impl Operation for Probe {
     }
 
     async fn rollback(&self, _cx: &Cx, _params: &Params, _before: &Before, _output: &Output) -> OpResult<Undo> {
-        Ok(Undo::Nothing)
+        // Nothing is there that could be looked for again: a message that was answered is over.
+        Ok(Undo::Done)
     }
 
     async fn verify(

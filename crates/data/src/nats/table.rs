@@ -16,8 +16,8 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, Delete, KeyType, KeysAndAttributes, Put, ScalarAttributeType, TableDescription, TableStatus,
     TransactWriteItem,
 };
-use switchback_aws::AwsContext;
 use switchback_aws::errors::{Call, is_not_found, op_error};
+use switchback_aws::{AwsContext, patiently};
 use switchback_engine::Cx;
 use switchback_model::{ErrorClass, OpError, OpResult};
 
@@ -80,13 +80,17 @@ impl<'a> Table<'a> {
     /// That the table is there and has the keys that a stream needs.
     pub(super) async fn check(&self) -> OpResult<()> {
         let name = &self.params.table_name;
-        let found = self.client.describe_table().table_name(name).send().await;
-        let found = match found.map_err(|e| op_error(Call::new(DESCRIBE, name), e)) {
-            Ok(found) => found.table,
-            Err(error) if is_not_found(&error) => None,
-            Err(error) => return Err(error),
+        let look = || async {
+            let found = self.client.describe_table().table_name(name).send().await;
+            match found.map_err(|e| op_error(Call::new(DESCRIBE, name), e)) {
+                Ok(found) => Ok(found.table),
+                Err(error) if is_not_found(&error) => Ok(None),
+                Err(error) => Err(error),
+            }
         };
-        let Some(table) = found else {
+        // An earlier step may have made it a moment ago.
+        let waiting_for = format!("waiting until DynamoDB table `{name}` can be seen");
+        let Some(table) = patiently(self.cx, &waiting_for, look, Option::is_some).await? else {
             return Err(OpError::permanent(format!("there is no table `{name}`"))
                 .with_code(OpError::NOT_THERE)
                 .with_hint("check the name, the region and the account"));
