@@ -264,7 +264,7 @@ mod tests {
     }
 
     fn look(things: &[Thing]) -> Arc<Look> {
-        let mut things = things.to_vec();
+        let mut things: Vec<_> = things.iter().cloned().map(Arc::new).collect();
         things.sort();
         Arc::new(Look { things, ..Look::default() })
     }

@@ -34,7 +34,7 @@ use crate::process::{
     Bench, DUST, End, Frame, How, JournalWrap, Known, Near, Ran, Rehearsed, State, Violation, replay, ways,
 };
 use crate::state::Key;
-use crate::world::{Fault, Owner, World};
+use crate::world::{Fault, Owner, Thing, World};
 
 /// Makes a world; every thread has one. Called on a runtime whose time is paused.
 pub type MakeWorld = Arc<dyn Fn() -> BoxFuture<'static, Result<Arc<dyn World>, String>> + Send + Sync>;
@@ -336,7 +336,7 @@ async fn uninterrupted(
                     let start = &run.expected.start.things;
                     let left = look.things.iter().filter(|thing| !start.contains(thing));
                     let left = left.filter(|t| t.owner == Owner::Ours && t.residue);
-                    run.expected.residue = left.cloned().collect();
+                    run.expected.residue = left.map(|thing| Thing::clone(thing)).collect();
                 }
                 violations.extend(run.expected.unwound(&look));
             }

@@ -8,6 +8,8 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::LocalKey;
 
 use sha2::{Digest, Sha256};
 use switchback_engine::history::{Ended, History};
@@ -15,7 +17,7 @@ use switchback_engine::recovery::{Backward, plan_backward};
 use switchback_model::record::{Direction, Json};
 use switchback_model::status::{State, Status};
 
-use crate::world::{Call, Look, Owner, tokens};
+use crate::world::{Call, Look, Owner, Thing, tokens};
 
 /// What a state is known by.
 pub(crate) type Key = [u8; 16];
@@ -33,7 +35,7 @@ pub(crate) fn of_world(look: &Look) -> OfWorld {
     for thing in &look.things {
         hash.update(thing.name.as_bytes());
         hash.update([0, u8::from(thing.owner == Owner::Ours), u8::from(thing.residue)]);
-        Words::of(&thing.text).hash(look, &HashMap::new(), &mut gone, &mut hash);
+        words(&THINGS, thing, &thing.text).hash(look, &HashMap::new(), &mut gone, &mut hash);
         hash.update([1]);
     }
     for unsettled in &look.unsettled {
@@ -90,7 +92,7 @@ impl Words {
 
 /// Ids that are made up anew are long and have digits in them.
 fn may_be_id(word: &str) -> bool {
-    word.len() >= 8 && word.bytes().any(|b| b.is_ascii_digit())
+    word.len() >= 6 && word.bytes().any(|b| b.is_ascii_digit())
 }
 
 /// Whether it is an id that is made up anew, by its form: no digest of a content, which says what it is of.
@@ -108,17 +110,21 @@ fn is_made_up(word: &str) -> bool {
 const KEPT: usize = 20_000;
 
 thread_local! {
-    /// Texts that were taken apart, by their place, which their owner beside them keeps. Most are those of the base run.
-    static TAKEN_APART: RefCell<HashMap<usize, (Json, Rc<Words>)>> = RefCell::new(HashMap::new());
+    /// Texts that were taken apart. Most are those of the base run.
+    static STORED: TakenApart<Json> = RefCell::default();
+    static THINGS: TakenApart<Arc<Thing>> = RefCell::default();
 }
 
-fn words(json: &Json) -> Rc<Words> {
-    TAKEN_APART.with_borrow_mut(|kept| {
+/// By the places of the texts, which their owners beside them keep.
+type TakenApart<T> = RefCell<HashMap<usize, (T, Rc<Words>)>>;
+
+fn words<T: Clone>(kept: &'static LocalKey<TakenApart<T>>, owner: &T, text: &str) -> Rc<Words> {
+    kept.with_borrow_mut(|kept| {
         if kept.len() >= KEPT {
             kept.clear();
         }
-        let place = json.get().as_ptr() as usize;
-        let (_, words) = kept.entry(place).or_insert_with(|| (json.clone(), Rc::new(Words::of(json.get()))));
+        let place = text.as_ptr() as usize;
+        let (_, words) = kept.entry(place).or_insert_with(|| (owner.clone(), Rc::new(Words::of(text))));
         Rc::clone(words)
     })
 }
@@ -155,7 +161,7 @@ pub(crate) fn key(history: &History, look: &Look, world: &OfWorld) -> Key {
             if again { [None; 3] } else { [&status.params, &status.before, &status.output].map(Option::as_ref) };
         for json in stored {
             if let Some(json) = json {
-                words(json).hash(look, &world.gone, &mut gone, &mut hash);
+                words(&STORED, json, json.get()).hash(look, &world.gone, &mut gone, &mut hash);
             }
             hash.update([0]);
         }
@@ -197,11 +203,14 @@ pub(crate) fn is_quiet(history: &History) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::world::Thing;
 
     fn look(text: &str) -> Look {
         let thing = Thing { name: "a".into(), text: text.into(), owner: Owner::Ours, step: None, residue: false };
-        Look { things: vec![thing], unsettled: vec![], ids: [("vpc-0123456789".into(), "<net>".into())].into() }
+        Look {
+            things: vec![Arc::new(thing)],
+            unsettled: vec![],
+            ids: [("vpc-0123456789".into(), "<net>".into())].into(),
+        }
     }
 
     /// A world and a text beside it.

@@ -223,7 +223,7 @@ pub struct Thing {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Look {
     /// Sorted.
-    pub things: Vec<Thing>,
+    pub things: Vec<Arc<Thing>>,
     /// What passes by itself: names of what is pending, of what is being deleted, calls that are still to land.
     pub unsettled: Vec<String>,
     /// Each id that is made up anew, and what it is called.
@@ -251,7 +251,7 @@ pub trait World: Send + Sync {
 }
 
 /// The words of a text, of letters, digits and dashes, each with its place in bytes.
-pub(crate) fn tokens(text: &str) -> impl Iterator<Item = (usize, &str)> {
+pub fn tokens(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut from = 0;
     std::iter::from_fn(move || {
         let is_word = |b: &u8| b.is_ascii_alphanumeric() || *b == b'-';

@@ -78,6 +78,14 @@ impl Models {
         [self.file.things(), self.nats.things(), self.postgresql.things(), self.registry.things()].concat()
     }
 
+    /// Whether these are the same ones, and hold the same.
+    pub(crate) fn are(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.file, &other.file)
+            && Arc::ptr_eq(&self.nats, &other.nats)
+            && Arc::ptr_eq(&self.postgresql, &other.postgresql)
+            && Arc::ptr_eq(&self.registry, &other.registry)
+    }
+
     /// What the steps of a plan find there in a rehearsal, as the operator's systems have it before a run.
     pub(crate) fn seed(&mut self, plan: &Plan) {
         Arc::make_mut(&mut self.nats).seed(plan);

@@ -78,7 +78,7 @@ pub(crate) struct Job {
 }
 
 /// About one security group rule.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct RuleNote {
     pub(crate) id: String,
     pub(crate) tags: Tags,

@@ -55,24 +55,35 @@ impl Picture {
     /// Everything outside of EC2, by ARN.
     pub(crate) fn things(&self) -> BTreeMap<&str, Thing<'_>> {
         let mut all = BTreeMap::new();
-        self.cloudwatch.things(&mut all);
-        self.ecr.things(&mut all);
-        self.dynamodb.things(&mut all);
-        self.ecs.things(&mut all);
-        self.elb.things(&mut all);
-        self.iam.things(&mut all);
-        self.kms.things(&mut all);
-        self.logs.things(&mut all);
-        self.rds.things(&mut all);
-        self.secrets.things(&mut all);
-        self.discovery.things(&mut all);
-        self.ssm.things(&mut all);
-        self.sns.things(&mut all);
-        self.s3.things(&mut all);
-        self.lambda.things(&mut all);
-        self.backup.things(&mut all);
+        for part in self.parts() {
+            (part.things)(self, &mut all);
+        }
         all
     }
+
+    /// The services outside of EC2, each by itself.
+    pub(crate) fn parts(&self) -> [Part; 16] {
+        macro_rules! parts {
+            ($($service:ident),*) => {
+                [$(Part {
+                    place: Arc::as_ptr(&self.$service).cast::<()>() as usize,
+                    things: |picture, all| picture.$service.things(all),
+                }),*]
+            };
+        }
+        parts!(
+            cloudwatch, ecr, dynamodb, ecs, elb, iam, kms, logs, rds, secrets, discovery, ssm, sns, s3, lambda, backup
+        )
+    }
+}
+
+/// One service of a picture.
+#[derive(Clone, Copy)]
+pub(crate) struct Part {
+    /// Another one for another state of it, as long as both are kept.
+    pub(crate) place: usize,
+    /// Adds what it holds.
+    pub(crate) things: for<'a> fn(&'a Picture, &mut BTreeMap<&'a str, Thing<'a>>),
 }
 
 /// A resource of any service that names its resources by ARN: for the report, for the tagging API, and to know

@@ -4,15 +4,16 @@
 //! exist in them. What AWS makes by itself (the default group of a VPC, its main route table) is marked, not hidden.
 //! What was deleted and is still shown by AWS (an INACTIVE cluster, a key that waits for its deletion) is listed apart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::notes::{Flag, Notes};
-use crate::picture::Stage;
 use crate::picture::ec2::Ec2;
-use crate::place::GLOBAL;
+use crate::picture::{Part, Stage};
+use crate::place::{GLOBAL, Place};
 use crate::rules::{Local, World as Places};
 use crate::settings::Settings;
 
@@ -83,37 +84,14 @@ impl World {
 }
 
 pub(crate) fn report(settings: &Settings, places: &Places) -> World {
-    let (mut resources, mut residue) = (Vec::new(), Vec::new());
-    for (place, local) in places.iter() {
-        let own = |mut resource: Resource| {
-            resource.account = Some(place.account.clone()).filter(|account| *account != settings.account);
-            resource.region = Some(place.region.clone()).filter(|of| *of != settings.region && *of != GLOBAL);
-            resource
-        };
-        resources.extend(network(local).map(own));
-        for (id, thing) in local.picture.things() {
-            let facts = local.notes.facts.get(id).into_iter().flatten();
-            let facts = facts.map(|(name, value)| ((*name).to_owned(), value.clone()));
-            let items = local.notes.items.get(id).filter(|items| items.len() > 0);
-            let items = items
-                .map(|it| ("items".to_owned(), json!({"count": it.len(), "digest": format!("{:016x}", it.digest())})));
-            let attributes = thing.attributes.into_iter().map(|(name, value)| (name.to_owned(), value));
-            let resource = own(Resource {
-                default: thing.stage == Stage::Default,
-                attributes: attributes.chain(facts).chain(items).collect(),
-                ..Resource::new(thing.kind, id, thing.tags)
-            });
-            if thing.stage == Stage::Residue { residue.push(resource) } else { resources.push(resource) }
-        }
-        for thing in local.notes.models.things() {
-            let attributes = thing.attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-            let resource = own(Resource { attributes, ..Resource::new(thing.kind, &thing.id, &thing.tags) });
-            if thing.residue { residue.push(resource) } else { resources.push(resource) }
-        }
-    }
-    let order = |a: &Resource, b: &Resource| (&a.kind, &a.id, &a.region).cmp(&(&b.kind, &b.id, &b.region));
-    resources.sort_by(order);
-    residue.sort_by(order);
+    let all = Memo::default().resources(settings, places);
+    let (residue, here): (Vec<_>, Vec<_>) = all.into_iter().partition(|resource| resource.residue);
+    let sorted = |all: Vec<Arc<Reported>>| {
+        let mut all: Vec<Resource> = all.into_iter().map(|it| Arc::unwrap_or_clone(it).resource).collect();
+        all.sort_by(|a, b| (&a.kind, &a.id, &a.region).cmp(&(&b.kind, &b.id, &b.region)));
+        all
+    };
+    let (resources, residue) = (sorted(here), sorted(residue));
     let mut counts = BTreeMap::new();
     for resource in resources.iter().filter(|resource| !resource.default) {
         *counts.entry(resource.kind.clone()).or_insert(0) += 1;
@@ -125,6 +103,126 @@ pub(crate) fn report(settings: &Settings, places: &Places) -> World {
         counts,
         resources,
         residue,
+    }
+}
+
+/// A resource of the report.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Reported {
+    pub(crate) resource: Resource,
+    /// It was deleted and is still shown.
+    pub(crate) residue: bool,
+}
+
+/// What was reported last: of what has not changed since, the same is reported again.
+#[derive(Default)]
+pub(crate) struct Memo(BTreeMap<Place, Remembered>);
+
+/// One place, as it was reported.
+struct Remembered {
+    /// Kept, so that nothing new can be where its parts are.
+    local: Local,
+    /// By the places of the parts.
+    parts: HashMap<usize, Vec<Arc<Reported>>>,
+    network: Vec<Arc<Reported>>,
+    models: Vec<Arc<Reported>>,
+}
+
+impl Memo {
+    /// Everything that exists, in no order.
+    pub(crate) fn resources(&mut self, settings: &Settings, places: &Places) -> Vec<Arc<Reported>> {
+        let mut all = Vec::new();
+        for (place, local) in places.iter() {
+            let last = self.0.remove(place);
+            let now = match last {
+                Some(last) if last.local.is(local) => last,
+                last => Remembered::new(settings, place, local, last.as_ref()),
+            };
+            all.extend(now.parts.values().flatten().cloned());
+            all.extend(now.network.iter().chain(&now.models).cloned());
+            self.0.insert(place.clone(), now);
+        }
+        all
+    }
+}
+
+impl Remembered {
+    fn new(settings: &Settings, place: &Place, local: &Local, last: Option<&Self>) -> Self {
+        let (picture, notes) = (&local.picture, &local.notes);
+        let own = |mut resource: Resource, residue: bool| {
+            resource.account = Some(place.account.clone()).filter(|account| *account != settings.account);
+            resource.region = Some(place.region.clone()).filter(|of| *of != settings.region && *of != GLOBAL);
+            Arc::new(Reported { resource, residue })
+        };
+        let noted_alike = |last: &Self, all: &[Arc<Reported>]| {
+            let same = |id: &str| {
+                let items = |notes: &Notes| notes.items.get(id).map(|items| (items.len(), items.digest()));
+                last.local.notes.facts.get(id) == notes.facts.get(id) && items(&last.local.notes) == items(notes)
+            };
+            Arc::ptr_eq(&last.local.notes, notes) || all.iter().all(|it| same(&it.resource.id))
+        };
+
+        let part = |part: Part| {
+            let known = last.and_then(|last| Some((last, last.parts.get(&part.place)?)));
+            if let Some((_, known)) = known.filter(|(last, known)| noted_alike(last, known)) {
+                return (part.place, known.clone());
+            }
+            let mut things = BTreeMap::new();
+            (part.things)(picture, &mut things);
+            let all = things.into_iter().map(|(id, thing)| {
+                let facts = notes.facts.get(id).into_iter().flatten();
+                let facts = facts.map(|(name, value)| ((*name).to_owned(), value.clone()));
+                let items = notes.items.get(id).filter(|items| items.len() > 0).map(|it| {
+                    ("items".to_owned(), json!({"count": it.len(), "digest": format!("{:016x}", it.digest())}))
+                });
+                let attributes = thing.attributes.into_iter().map(|(name, value)| (name.to_owned(), value));
+                let resource = Resource {
+                    default: thing.stage == Stage::Default,
+                    attributes: attributes.chain(facts).chain(items).collect(),
+                    ..Resource::new(thing.kind, id, thing.tags)
+                };
+                own(resource, thing.stage == Stage::Residue)
+            });
+            (part.place, all.collect())
+        };
+        let mut parts: HashMap<usize, Vec<Arc<Reported>>> = picture.parts().map(part).into();
+
+        let same_network = |last: &&Self| {
+            let before = &last.local;
+            Arc::ptr_eq(&before.picture.ec2, &picture.ec2)
+                && before.notes.rules == notes.rules
+                && before.notes.flags == notes.flags
+                && noted_alike(last, &last.network)
+        };
+        let mut network_now: Vec<Arc<Reported>> = match last.filter(same_network) {
+            Some(last) => last.network.clone(),
+            None => network(local).map(|resource| own(resource, false)).collect(),
+        };
+        let mut models: Vec<Arc<Reported>> = match last.filter(|last| last.local.notes.models.are(&notes.models)) {
+            Some(last) => last.models.clone(),
+            None => {
+                let all = notes.models.things().into_iter().map(|thing| {
+                    let attributes = thing.attributes.into_iter().map(|(name, value)| (name.to_owned(), value));
+                    let attributes = attributes.collect();
+                    own(Resource { attributes, ..Resource::new(thing.kind, &thing.id, &thing.tags) }, thing.residue)
+                });
+                all.collect()
+            }
+        };
+        // What is put together anew and came out the same is the same.
+        if let Some(last) = last {
+            let before = last.parts.values().flatten().chain(&last.network).chain(&last.models);
+            let before: HashMap<&str, &Arc<Reported>> = before.map(|it| (it.resource.id.as_str(), it)).collect();
+            for it in parts.values_mut().flatten().chain(&mut network_now).chain(&mut models) {
+                if let Some(same) = before.get(it.resource.id.as_str())
+                    && !Arc::ptr_eq(same, it)
+                    && ***same == **it
+                {
+                    *it = Arc::clone(same);
+                }
+            }
+        }
+        Self { local: local.clone(), parts, network: network_now, models }
     }
 }
 

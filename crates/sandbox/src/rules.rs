@@ -74,7 +74,8 @@ pub(crate) struct Local {
 }
 
 impl Local {
-    fn is(&self, other: &Self) -> bool {
+    /// Whether nothing has changed.
+    pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.picture, &other.picture) && Arc::ptr_eq(&self.notes, &other.notes)
     }
 }

@@ -48,7 +48,7 @@ pub struct Cloud {
     contexts: Contexts,
     /// For a run that begins, and for one that goes on.
     providers: [Vec<Arc<dyn Provider>>; 2],
-    seen: Mutex<Option<Seen>>,
+    seen: Mutex<(look::Memo, Option<Seen>)>,
 }
 
 /// The last look, and what it was taken of.
@@ -136,8 +136,11 @@ impl World for Cloud {
     fn look(&self) -> Option<Arc<Look>> {
         let places = self.sandbox.places().now_or_never()?;
         let mut seen = lock(&self.seen);
+        let (memo, seen) = &mut *seen;
         if seen.as_ref().is_none_or(|seen| !Arc::ptr_eq(&seen.places, &places)) {
-            let look = look::look(&self.sandbox, &places, self.run);
+            let look = look::look(&self.sandbox, &places, self.run, memo);
+            // Every rehearsal of a debug build is a test of what is remembered.
+            debug_assert_eq!(look, look::look(&self.sandbox, &places, self.run, &mut look::Memo::default()));
             *seen = Some(Seen { places: places.clone(), look: Arc::new(look) });
         }
         let seen = seen.as_mut()?;

@@ -1,14 +1,16 @@
 //! The sandbox as a rehearsal looks at it: everything that exists, without ids that are made up anew.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
 
 use serde_json::Value;
 use switchback_model::RunId;
-use switchback_rehearsal::world::{Look, Owner, Thing};
+use switchback_rehearsal::world::{Look, Owner, Thing, tokens};
 
 use super::cloud::Names;
-use crate::report::{Resource, World, report};
+use crate::report::{self, Reported, Resource};
 use crate::rules::World as Places;
 use crate::sandbox::Sandbox;
 
@@ -16,28 +18,89 @@ const RUN: &str = "switchback:run";
 const STEP: &str = "switchback:step";
 const GENERATION: &str = "switchback:generation";
 
-/// Everything that exists; what passes by itself is [`unsettled`].
-pub(super) fn look(sandbox: &Sandbox, places: &Places, run: RunId) -> Look {
-    let World { resources, residue, .. } = report(sandbox.settings(), places);
-    let run = run.to_string();
-    let mut ids = Names::new();
-    for resource in resources.iter().chain(&residue) {
-        if let Some(token) = token(&resource.id) {
-            ids.insert(token.to_owned(), called(resource, &run));
+/// What was seen last: what is as it was is not written down again.
+#[derive(Default)]
+pub(super) struct Memo {
+    report: report::Memo,
+    /// By their places in memory, where each is kept.
+    seen: HashMap<usize, Seen>,
+    ids: Names,
+    ours: BTreeSet<String>,
+}
+
+/// A resource that was seen.
+struct Seen {
+    it: Arc<Reported>,
+    called: String,
+    thing: Option<Arc<Thing>>,
+    /// The hashes of all words and values that may name something.
+    words: HashSet<u64>,
+}
+
+fn hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn add_words(value: &Value, words: &mut HashSet<u64>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| add_words(item, words)),
+        Value::Object(map) => map.values().for_each(|item| add_words(item, words)),
+        Value::String(text) => {
+            words.insert(hash(text));
+            words.extend(tokens(text).map(|(_, word)| hash(word)));
         }
+        _ => {}
     }
-    let marked = resources.iter().chain(&residue).filter(|it| it.tags.get(RUN).is_some_and(|of| *of == run));
-    let ours: BTreeSet<&str> = marked.map(|it| it.id.as_str()).collect();
-    let here = resources.iter().filter(|resource| !resource.default).map(|resource| (resource, false));
-    let mut things: Vec<Thing> = here
-        .chain(residue.iter().map(|resource| (resource, true)))
-        .map(|(resource, residue)| thing(resource, residue, &run, &ids, &ours))
-        .collect();
+}
+
+impl Seen {
+    fn new(it: Arc<Reported>, run: &str) -> Self {
+        let mut words = HashSet::new();
+        it.resource.attributes.values().for_each(|value| add_words(value, &mut words));
+        Self { called: called(&it.resource, run), it, thing: None, words }
+    }
+}
+
+/// Everything that exists; what passes by itself is [`unsettled`].
+pub(super) fn look(sandbox: &Sandbox, places: &Places, run: RunId, memo: &mut Memo) -> Look {
+    let run = run.to_string();
+    let resources = memo.report.resources(sandbox.settings(), places);
+    let mut before = std::mem::take(&mut memo.seen);
+    let (mut ids, mut ours) = (Names::with_capacity(resources.len()), BTreeSet::new());
+    for it in resources {
+        let place = Arc::as_ptr(&it) as usize;
+        let seen = before.remove(&place).unwrap_or_else(|| Seen::new(it, &run));
+        let resource = &seen.it.resource;
+        if let Some(token) = token(&resource.id) {
+            ids.insert(token.to_owned(), seen.called.clone());
+        }
+        if resource.tags.get(RUN).is_some_and(|of| *of == run) {
+            ours.insert(resource.id.clone());
+        }
+        memo.seen.insert(place, seen);
+    }
+    // Whoever names one of these is another thing now.
+    let renamed = ids.iter().filter(|(id, name)| memo.ids.get(*id) != Some(*name)).map(|(id, _)| id);
+    let renamed = renamed.chain(memo.ids.keys().filter(|id| !ids.contains_key(*id)));
+    let changed: Vec<u64> = renamed.chain(ours.symmetric_difference(&memo.ours)).map(|id| hash(id)).collect();
+    let mut things = Vec::with_capacity(memo.seen.len());
+    for seen in memo.seen.values_mut().filter(|seen| seen.it.residue || !seen.it.resource.default) {
+        if changed.iter().any(|id| seen.words.contains(id)) {
+            seen.thing = None;
+        }
+        let it = &seen.it;
+        let make = || Arc::new(thing(&it.resource, &seen.called, it.residue, &run, &ids, &ours));
+        things.push(Arc::clone(seen.thing.get_or_insert_with(make)));
+    }
     things.sort();
+    memo.ids.clone_from(&ids);
+    memo.ours = ours;
     Look { things, unsettled: Vec::new(), ids }
 }
 
-fn thing(resource: &Resource, residue: bool, run: &str, ids: &Names, ours: &BTreeSet<&str>) -> Thing {
+fn thing(resource: &Resource, called: &str, residue: bool, run: &str, ids: &Names, ours: &BTreeSet<String>) -> Thing {
     let mut text = String::with_capacity(256);
     let place = [&resource.account, &resource.region].map(|at| at.as_deref().unwrap_or_default());
     let _ = write!(text, "{} {} ", place[0], place[1]);
@@ -61,13 +124,7 @@ fn thing(resource: &Resource, residue: bool, run: &str, ids: &Names, ours: &BTre
     } else {
         Owner::Foreign
     };
-    Thing {
-        name: called(resource, run),
-        text,
-        owner,
-        step: resource.tags.get(STEP).filter(|_| marked).cloned(),
-        residue,
-    }
+    Thing { name: called.to_owned(), text, owner, step: resource.tags.get(STEP).filter(|_| marked).cloned(), residue }
 }
 
 /// What a resource is called instead of by its id.

@@ -332,7 +332,7 @@ fn look(everything: &Everything, run: RunId) -> Look {
         all.push(switchback_rehearsal::world::Thing { name, text: text(thing, &ids), owner, step, residue: false });
     }
     all.sort();
-    Look { things: all, unsettled: Vec::new(), ids }
+    Look { things: all.into_iter().map(Arc::new).collect(), unsettled: Vec::new(), ids }
 }
 
 /// Everything that is worth comparing.
