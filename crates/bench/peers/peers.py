@@ -1,15 +1,19 @@
 """The calls of a run, recorded and made again by others: by one boto3 process, and by the AWS CLI, a process a call.
 
     peers.py record PORT TARGET TRACE     a proxy on 127.0.0.1:PORT before TARGET; writes TRACE when it is interrupted
-    peers.py replay TRACE TARGET boto3|cli [AWS]  [--writes]
+    peers.py replay TRACE TARGET boto3|cli [AWS]
+    peers.py timed COMMAND...             runs a command; its output goes to standard error
 
-A replay prints one JSON line: how many calls, how many seconds, how many failed. Ids that the service makes up are
-other ones each time: what a reply says where the recorded one said something else takes its place in what follows.
+A replay prints one JSON line: how many calls, how many seconds, how many of them of this process's CPU, how many failed.
+Ids that the service makes up are other ones each time: what a reply says where the recorded one said something else
+takes its place in what follows. Of a command it says how many seconds of CPU it took, and its exit code.
 """
 
 import datetime
 import json
+import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -28,7 +32,6 @@ from moto.core.model import ServiceModel
 from moto.core.parse import PROTOCOL_PARSERS
 from werkzeug.datastructures import Headers, MultiDict
 
-READS = ("Describe", "Get", "List", "Search", "Batch", "Lookup", "Query", "Scan", "Head")
 # In credential scopes some services have another name than in the SDK.
 NAMES = {
     "elasticloadbalancing": "elbv2",
@@ -230,7 +233,7 @@ def plain(value):
     return value
 
 
-def replay(trace, target, how, aws, writes_only):
+def replay(trace, target, how, aws):
     calls = Calls(target)
     script = []
     for request in json.load(open(trace)):
@@ -238,12 +241,10 @@ def replay(trace, target, how, aws, writes_only):
         if read is None:
             continue
         service, operation, params = read
-        if writes_only and (operation.startswith(READS) and operation != "BatchWriteItem" or request["status"] >= 300):
-            continue
         script.append((service, operation, params, calls.replied(service, operation, request), request["status"]))
     # Clients are made once, and are part of what a program takes.
     calls.clients.clear()
-    names, failed, begin = {}, 0, time.monotonic()
+    names, failed, begin, cpu = {}, 0, time.monotonic(), time.process_time()
     for service, operation, params, then, status in script:
         params = renamed(params, names)
         if how == "boto3":
@@ -258,22 +259,30 @@ def replay(trace, target, how, aws, writes_only):
             command = [aws, "--endpoint-url", target, "--region", "us-east-1", "--output", "json"]
             command += [CLI.get(service, service)]
             command += [xform_name(operation, "-"), "--cli-input-json", json.dumps(plain(params))]
-            done = subprocess.run(command, capture_output=True, text=True)
+            done = subprocess.run(command, capture_output=True, text=True, env=CREDENTIALS)
             now = json.loads(done.stdout) if done.returncode == 0 and done.stdout.strip() else {}
             if done.returncode and status < 300:
                 failed += 1
                 print(f"{service} {operation}: {done.stderr.strip()[:300]}", file=sys.stderr)
         learn(then, now, names)
-    seconds = time.monotonic() - begin
-    print(json.dumps({"calls": len(script), "seconds": seconds, "failed": failed}))
+    seconds, cpu = time.monotonic() - begin, time.process_time() - cpu
+    print(json.dumps({"calls": len(script), "seconds": seconds, "cpu": cpu, "failed": failed}))
+
+
+def timed(command):
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=sys.stderr)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(json.dumps({"cpu": used.ru_utime + used.ru_stime, "code": done.returncode}))
 
 
 # What the CLI calls a service, where it is not what the SDK calls it.
 CLI = {"s3": "s3api"}
+CREDENTIALS = os.environ | {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
 
 if __name__ == "__main__":
     if sys.argv[1] == "record":
         record(int(sys.argv[2]), sys.argv[3], sys.argv[4])
+    elif sys.argv[1] == "timed":
+        timed(sys.argv[2:])
     else:
-        rest = [a for a in sys.argv[5:] if a != "--writes"]
-        replay(sys.argv[2], sys.argv[3], sys.argv[4], rest[0] if rest else "aws", "--writes" in sys.argv)
+        replay(sys.argv[2], sys.argv[3], sys.argv[4], sys.argv[5] if len(sys.argv) > 5 else "aws")

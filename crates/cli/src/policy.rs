@@ -27,8 +27,9 @@ const OF_NOTHING_NAMED: &[&str] = &["ecs:CreateCluster", "ecs:DeregisterTaskDefi
 /// What is called and is not AWS: no policy of IAM knows it.
 const NOT_AWS: &[&str] = &["command", "file", "http", "nats", "postgresql", "registry", "tcp"];
 
-/// Calls whose actions in IAM have other names: all of S3.
+/// Calls whose actions in IAM have other names: many of S3; and one that needs those of what is in it, and none itself.
 const CALLED_OTHERWISE: &[(&str, &[&str])] = &[
+    ("dynamodb:TransactWriteItems", &[]),
     ("s3:DeleteObject", &["s3:DeleteObject", "s3:DeleteObjectVersion"]),
     ("s3:GetBucketEncryption", &["s3:GetEncryptionConfiguration"]),
     ("s3:GetBucketLifecycleConfiguration", &["s3:GetLifecycleConfiguration"]),
@@ -183,6 +184,7 @@ mod tests {
     fn policy_of(steps: &str) -> Value {
         let mut registry = Registry::new();
         switchback_aws::register(&mut registry).unwrap();
+        switchback_data::register(&mut registry).unwrap();
         let text = format!(
             "runbook: x\nversion: 1\ntarget:\n  aws: {{ region: us-east-1, account: \"123456789012\" }}\n\
              phases:\n  - name: only\n    steps:\n{steps}"
@@ -222,6 +224,17 @@ mod tests {
         );
         let reads = statement(&policy, "Read")["Action"].as_array().unwrap();
         assert!(reads.contains(&json!("s3:ListBucket")) && !reads.contains(&json!("s3:HeadObject")));
+    }
+
+    #[test]
+    fn a_transaction_needs_the_actions_of_what_is_in_it() {
+        let policy = policy_of(
+            "      - id: copy\n        op: nats.jetstream_to_dynamodb\n        \
+             with: { server: { url: \"nats://n:4222\" }, stream: S, table_name: app }\n",
+        );
+        let text = policy.to_string();
+        assert!(text.contains("dynamodb:PutItem") && text.contains("dynamodb:DeleteItem"), "{text}");
+        assert!(!text.contains("TransactWriteItems"), "{text}");
     }
 
     #[test]
