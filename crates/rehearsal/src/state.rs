@@ -4,6 +4,9 @@
 //! the world. Left out are therefore the order and the number of records, who wrote them, errors and calls on record,
 //! and everything of a step that is closed for good. Kept are the generation, the parameters, the before-image and the
 //! output of every step that is not, what is in doubt, what is pending, and what is still to land.
+//!
+//! An id is what the thing is called that has it. One that no thing has (it is gone, or it is of a version or a job, which
+//! no look shows) counts in parameters and outputs by its place alone: it is another one each time that a step is made.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -35,7 +38,7 @@ pub(crate) fn of_world(look: &Look) -> OfWorld {
     for thing in &look.things {
         hash.update(thing.name.as_bytes());
         hash.update([0, u8::from(thing.owner == Owner::Ours), u8::from(thing.residue)]);
-        words(&THINGS, thing, &thing.text).hash(look, &HashMap::new(), &mut gone, &mut hash);
+        words(&THINGS, thing, &thing.text).hash(look, &HashMap::new(), Some(&mut gone), &mut hash);
         hash.update([1]);
     }
     for unsettled in &look.unsettled {
@@ -66,24 +69,25 @@ impl Words {
         Self { rest: rest.finalize().into(), words }
     }
 
-    /// With what each word is called: of ids that nothing has any more the number of its first place.
+    /// With what each word is called: of ids that nothing has any more the number of its first place. Without `gone`
+    /// each of those is what it is.
     fn hash(
         &self,
         look: &Look,
         in_world: &HashMap<Box<str>, usize>,
-        gone: &mut HashMap<Box<str>, usize>,
+        mut gone: Option<&mut HashMap<Box<str>, usize>>,
         hash: &mut Sha256,
     ) {
         hash.update(self.rest);
         for word in &self.words {
-            match look.ids.get(&**word) {
-                Some(name) => hash.update(name),
-                None if is_made_up(word) => {
+            match (look.ids.get(&**word), gone.as_deref_mut()) {
+                (Some(name), _) => hash.update(name),
+                (None, Some(gone)) if is_made_up(word) => {
                     let next = in_world.len() + gone.len();
                     let n = in_world.get(word).copied().unwrap_or_else(|| *gone.entry(word.clone()).or_insert(next));
                     hash.update(n.to_le_bytes());
                 }
-                None => hash.update(&**word),
+                (None, _) => hash.update(&**word),
             }
             hash.update([0]);
         }
@@ -157,11 +161,12 @@ pub(crate) fn key(history: &History, look: &Look, world: &OfWorld) -> Key {
         hash.update([u8::from(status.weak), u8::from(status.disowned), u8::from(kept)]);
         // What was seen before a create is looked at again.
         let again = untouched || status.state == State::Undone;
-        let stored =
-            if again { [None; 3] } else { [&status.params, &status.before, &status.output].map(Option::as_ref) };
-        for json in stored {
+        let stored = [(&status.params, true), (&status.before, false), (&status.output, true)];
+        for (json, is_own) in stored.into_iter().filter(|_| !again) {
             if let Some(json) = json {
-                words(&STORED, json, json.get()).hash(look, &world.gone, &mut gone, &mut hash);
+                // What was there before may have ids that no look shows, and that are written back.
+                let gone = is_own.then_some(&mut gone);
+                words(&STORED, json, json.get()).hash(look, &world.gone, gone, &mut hash);
             }
             hash.update([0]);
         }
@@ -217,7 +222,7 @@ mod tests {
     fn hashed(world: &str, text: &str) -> ([u8; 32], [u8; 32]) {
         let look = look(world);
         let (of, mut gone, mut hash) = (of_world(&look), HashMap::new(), Sha256::new());
-        Words::of(text).hash(&look, &of.gone, &mut gone, &mut hash);
+        Words::of(text).hash(&look, &of.gone, Some(&mut gone), &mut hash);
         (of.digest, hash.finalize().into())
     }
 
@@ -232,6 +237,12 @@ mod tests {
         assert_eq!(hashed(ONE, ONE), hashed(OTHER, OTHER));
         assert_ne!(hashed(ONE, ONE).1, hashed(ONE, OTHER).1, "what is there is another one than what is not");
         assert_ne!(hashed("", "vpc-0123456789"), hashed("", "vpc-9876543210"));
+        let before = |text: &str| {
+            let mut hash = Sha256::new();
+            Words::of(text).hash(&look(""), &HashMap::new(), None, &mut hash);
+            hash.finalize()
+        };
+        assert_ne!(before(ONE), before(OTHER), "what is written back is what it is");
     }
 
     #[test]
