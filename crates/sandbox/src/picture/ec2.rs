@@ -22,7 +22,7 @@ pub(crate) struct Ec2 {
     pub(crate) others: BTreeMap<String, Other>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Vpc {
     pub(crate) cidr: String,
     pub(crate) dhcp_options: String,

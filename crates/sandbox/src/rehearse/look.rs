@@ -217,3 +217,41 @@ pub(super) fn unsettled(sandbox: &Sandbox, places: &Places, ids: &Names) -> Vec<
     all.sort();
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::picture::Picture;
+    use crate::picture::ec2::{Ec2, Gateway, Vpc};
+    use crate::place::Place;
+    use crate::rules::Local;
+
+    /// A gateway at a VPC, which may be gone or carry tags.
+    fn places(vpc: Option<&[(&str, &str)]>) -> Places {
+        let (id, mut ec2) = ("vpc-00000000000000001", Ec2::default());
+        let gateway = Gateway { attached_to: vec![id.to_owned()], tags: BTreeMap::new() };
+        ec2.gateways.insert("igw-00000000000000002".to_owned(), gateway);
+        let tags = vpc.map(|tags| tags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect());
+        ec2.vpcs.extend(tags.map(|tags| (id.to_owned(), Vpc { tags, ..Vpc::default() })));
+        let picture = Picture { ec2: Arc::new(ec2), ..Picture::default() };
+        let local = Local { picture: Arc::new(picture), ..Local::default() };
+        Arc::new(BTreeMap::from([(Place::new("123456789012", "us-east-1"), local)]))
+    }
+
+    #[tokio::test]
+    async fn what_is_remembered_is_what_would_be_seen_anew() {
+        let (sandbox, run) = (Sandbox::builder().build(), RunId::new(uuid::Uuid::from_u128(7)));
+        let ours = run.to_string();
+        let ours: &[(&str, &str)] = &[(RUN, &ours), (STEP, "network")];
+        let mut memo = Memo::default();
+        let mut texts = BTreeSet::new();
+        for vpc in [Some(ours), Some(&[][..]), None, Some(ours), Some(ours), None] {
+            let places = places(vpc);
+            let remembered = look(&sandbox, &places, run, &mut memo);
+            assert_eq!(remembered, look(&sandbox, &places, run, &mut Memo::default()), "{vpc:?}");
+            let gateway = remembered.things.iter().find(|thing| thing.name.contains("gateway")).unwrap();
+            texts.insert((gateway.text.clone(), gateway.owner));
+        }
+        assert_eq!(texts.len(), 3, "the gateway is called by what its VPC is: {texts:?}");
+    }
+}
