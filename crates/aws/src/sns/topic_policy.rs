@@ -295,10 +295,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_has_moved_is_not_written_over() {
         let script = Script::new([holds("{}"), holds(&params().policy.text())].into_iter().chain([GONE; 100]));
-        let (cx, _) = watched("policy", script.config()).await;
+        let (cx, watch) = watched("policy", script.config()).await;
         for class in [ErrorClass::Drift, ErrorClass::AlreadyExists, ErrorClass::Drift] {
             assert_eq!(TopicPolicy.create(&cx, &params(), &before()).await.unwrap_err().class, class);
         }
         assert!(script.requests() > 3, "that it is gone is not believed at once");
+        let calls = watch.calls.lock().unwrap();
+        assert!(calls.iter().all(|call| call.operation == "GetTopicAttributes"), "nothing is written");
     }
 }
