@@ -12,20 +12,17 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use switchback_aws::AwsContext;
 use switchback_aws::errors::{Call, op_error};
+use switchback_aws::{AwsContext, patiently};
 use switchback_engine::operation::ParamError;
 use switchback_engine::{Cx, Expect, Found, Operation, Undo, Verdict};
 use switchback_model::facts::Facts;
 use switchback_model::{OpError, OpResult};
-use tokio::time::Instant;
 
 use crate::span::{Span, Window};
 
 /// How often alarms are looked at where nothing is said.
 const POLL: u32 = 30;
-/// The first pause where an alarm cannot be seen yet.
-const FIRST_LOOK: Duration = Duration::from_millis(250);
 /// How many alarms one call describes.
 const MOST: usize = 100;
 
@@ -115,16 +112,19 @@ fn client(cx: &Cx) -> OpResult<aws_sdk_cloudwatch::Client> {
 /// # Errors
 /// Class `Permanent` when one is not there.
 async fn look(cx: &Cx, params: &AlarmParams) -> OpResult<Vec<Seen>> {
-    let patience = Instant::now() + cx.get::<AwsContext>()?.quiet();
-    let look = || async {
-        match look_once(cx, params).await {
-            Err(e) if e.code.as_deref() == Some(OpError::NOT_THERE) && Instant::now() < patience => Ok(None),
-            seen => seen.map(Some),
+    let missing = |all: &Vec<Seen>| params.alarms.iter().find(|name| all.iter().all(|it| it.name != **name));
+    let waiting_for = "waiting until all alarms can be seen";
+    let all = patiently(cx, waiting_for, || look_once(cx, params), |all| missing(all).is_none()).await?;
+    match missing(&all) {
+        None => Ok(all),
+        Some(name) => {
+            let region = cx.get::<AwsContext>()?.region();
+            Err(OpError::permanent(format!("there is no alarm `{name}` in {region}")).with_code(OpError::NOT_THERE))
         }
-    };
-    cx.wait_for("waiting until all alarms can be seen", FIRST_LOOK, look).await
+    }
 }
 
+/// Those of the alarms that are there.
 async fn look_once(cx: &Cx, params: &AlarmParams) -> OpResult<Vec<Seen>> {
     let about = params.alarms.join(", ");
     let ask = client(cx)?.describe_alarms().set_alarm_names(Some(params.alarms.clone()));
@@ -143,14 +143,7 @@ async fn look_once(cx: &Cx, params: &AlarmParams) -> OpResult<Vec<Seen>> {
     let composite = reply.composite_alarms().iter();
     let composite =
         composite.map(|it| seen(it.alarm_name(), it.state_value(), it.state_updated_timestamp(), it.state_reason()));
-    let all: Vec<Seen> = metric.chain(composite).collect();
-    match params.alarms.iter().find(|name| all.iter().all(|it| it.name != **name)) {
-        None => Ok(all),
-        Some(name) => {
-            let region = cx.get::<AwsContext>()?.region();
-            Err(OpError::permanent(format!("there is no alarm `{name}` in {region}")).with_code(OpError::NOT_THERE))
-        }
-    }
+    Ok(metric.chain(composite).collect())
 }
 
 /// The states that an alarm has passed through since.
