@@ -5,12 +5,12 @@
 //! know, and what is not AWS, is left out for all alike: see [`UNKNOWN`](switchback_testing::moto::UNKNOWN).
 
 use std::ffi::OsStr;
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use switchback_testing::moto::{CODE, without, without_unknown};
+use switchback_testing::moto::{MotoServer, without, without_unknown};
+use switchback_testing::ports::{free_port, wait_for};
 use tokio::time::Instant;
 
 use crate::commands;
@@ -40,67 +40,23 @@ impl Drop for Process {
     }
 }
 
-struct Moto {
-    _process: Process,
-    endpoint: String,
-    python: PathBuf,
-}
-
-fn free_port() -> Result<u16, Failure> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
-}
-
-#[expect(clippy::disallowed_methods, reason = "another process does not run on a paused clock")]
-fn wait_for(port: u16) -> Result<(), Failure> {
-    let begun = Instant::now();
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        if begun.elapsed() > Duration::from_secs(60) {
-            return Err(format!("nothing listens on port {port}").into());
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
-}
+struct Moto(MotoServer);
 
 impl Moto {
     fn start() -> Result<Self, Failure> {
         let server = std::env::var_os("SWITCHBACK_MOTO_SERVER").map(PathBuf::from);
         let server = server.ok_or("SWITCHBACK_MOTO_SERVER is not set: use `cargo xtask bench peers`")?;
-        let port = free_port()?;
-        let child = Command::new(&server)
-            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
-            .envs([("MOTO_ACCOUNT_ID", "123456789012"), ("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let process = Process(child);
-        wait_for(port)?;
-        let python = server.with_file_name("python");
-        Ok(Self { _process: process, endpoint: format!("http://127.0.0.1:{port}"), python })
+        Ok(Self(MotoServer::start(&server, "123456789012")?))
     }
 
     /// Nothing is left of what was done, and the code of the function is there.
     fn reset(&self) -> Result<(), Failure> {
-        let (bucket, key) = CODE;
-        self.http("POST", "/moto-api/reset", "")?;
-        self.http("PUT", &format!("/{bucket}"), "")?;
-        self.http("PUT", &format!("/{bucket}/{key}"), "code")
-    }
-
-    fn http(&self, method: &str, path: &str, body: &str) -> Result<(), Failure> {
-        use std::io::{Read, Write};
-        let address = self.endpoint.trim_start_matches("http://");
-        let mut stream = TcpStream::connect(address)?;
-        let length = body.len();
-        write!(stream, "{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: {length}\r\n\r\n{body}")?;
-        let mut reply = String::new();
-        stream.read_to_string(&mut reply)?;
-        let ok = reply.split_whitespace().nth(1) == Some("200");
-        if ok { Ok(()) } else { Err(format!("{method} {path}: {reply}").into()) }
+        self.0.reset()?;
+        Ok(self.0.put_code()?)
     }
 
     fn peers(&self) -> Command {
-        let mut command = Command::new(&self.python);
+        let mut command = Command::new(self.0.bin.join("python"));
         command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/peers.py"));
         command
     }
@@ -108,7 +64,7 @@ impl Moto {
     /// The recorded calls again.
     fn replay(&self, trace: &Path, how: &[&OsStr]) -> Result<Took, Failure> {
         self.reset()?;
-        let done = self.peers().arg("replay").arg(trace).arg(&self.endpoint).args(how).output()?;
+        let done = self.peers().arg("replay").arg(trace).arg(&self.0.endpoint).args(how).output()?;
         let said = said(&done)?;
         let failed = said["failed"].as_u64().unwrap_or_default();
         if failed > 0 {
@@ -183,9 +139,9 @@ pub(crate) fn beside_peers(folder: &Path, runbook: &Path) -> Result<(), Failure>
     moto.reset()?;
     {
         let port = free_port()?;
-        let recorder = moto.peers().arg("record").arg(port.to_string()).arg(&moto.endpoint).arg(&trace).spawn()?;
+        let recorder = moto.peers().arg("record").arg(port.to_string()).arg(&moto.0.endpoint).arg(&trace).spawn()?;
         let recorder = Process(recorder);
-        wait_for(port)?;
+        wait_for(port, Duration::from_secs(60))?;
         migrate(&moto, &folder.join("recorded"), reduced.path(), &format!("http://127.0.0.1:{port}"))?;
         let ended = Command::new("kill").args(["-TERM", &recorder.0.id().to_string()]).status()?;
         let mut recorder = recorder;
@@ -194,9 +150,9 @@ pub(crate) fn beside_peers(folder: &Path, runbook: &Path) -> Result<(), Failure>
         }
     }
     moto.reset()?;
-    let (ours, cpu) = migrate(&moto, &folder.join("timed"), reduced.path(), &moto.endpoint)?;
+    let (ours, cpu) = migrate(&moto, &folder.join("timed"), reduced.path(), &moto.0.endpoint)?;
     let boto = moto.replay(&trace, &[OsStr::new("boto3")])?;
-    let aws = moto.python.with_file_name("aws");
+    let aws = moto.0.bin.join("aws");
     let cli = moto.replay(&trace, &[OsStr::new("cli"), aws.as_os_str()])?;
     let calls = crate::count(boto.calls);
     crate::line("MisterSmith on moto, forward and back", &format!("{ours:.1} s"), &format!("{calls} calls"), "");

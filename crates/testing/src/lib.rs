@@ -10,6 +10,7 @@ pub mod lab;
 pub mod moto;
 pub mod nats;
 pub mod ops;
+pub mod ports;
 pub mod rig;
 pub mod step;
 pub mod world;

@@ -1,6 +1,84 @@
-//! The migration of MisterSmith as moto 5.2 can take it: without the steps whose calls it does not know.
-//!
-//! Works on the text, so that everything else is the runbook itself, line by line.
+//! A moto of a test's own, and the migration of MisterSmith as moto 5.2 can take it: without the steps whose calls it
+//! does not know. That works on the text, so that everything else is the runbook itself, line by line.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::ports::{free_port, wait_for};
+
+/// How long a server may take until it listens.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running moto, which ends when it is dropped.
+#[derive(Debug)]
+pub struct MotoServer {
+    child: Child,
+    /// Where it is: `http://127.0.0.1:5000`.
+    pub endpoint: String,
+    /// The folder of its program, and of the AWS CLI and Python that were installed with it.
+    pub bin: PathBuf,
+}
+
+impl MotoServer {
+    /// Starts this program, on a free port of loopback, for that account.
+    ///
+    /// # Errors
+    /// When it cannot be started, or does not listen within a minute.
+    pub fn start(program: &Path, account: &str) -> io::Result<Self> {
+        let port = free_port()?;
+        let child = Command::new(program)
+            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+            .envs([("MOTO_ACCOUNT_ID", account), ("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let bin = program.parent().unwrap_or(Path::new("")).to_owned();
+        let server = Self { child, endpoint: format!("http://127.0.0.1:{port}"), bin };
+        wait_for(port, PATIENCE)?;
+        Ok(server)
+    }
+
+    /// Nothing is left of what was done.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn reset(&self) -> io::Result<()> {
+        self.send("POST", "/moto-api/reset", "")
+    }
+
+    /// Puts the code of the function where [`without_unknown`] has it.
+    ///
+    /// # Errors
+    /// When it does not answer, or refuses.
+    pub fn put_code(&self) -> io::Result<()> {
+        let (bucket, key) = CODE;
+        self.send("PUT", &format!("/{bucket}"), "")?;
+        self.send("PUT", &format!("/{bucket}/{key}"), "code")
+    }
+
+    fn send(&self, method: &str, path: &str, body: &str) -> io::Result<()> {
+        let address = self.endpoint.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(address)?;
+        let length = body.len();
+        write!(stream, "{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: {length}\r\n\r\n{body}")?;
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply)?;
+        let is_done = reply.split_whitespace().nth(1) == Some("200");
+        if is_done { Ok(()) } else { Err(io::Error::other(format!("{method} {path}: {reply}"))) }
+    }
+}
+
+impl Drop for MotoServer {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
 
 /// The steps that moto cannot take, with what it lacks.
 pub const UNKNOWN: [(&str, &str); 14] = [
@@ -21,7 +99,7 @@ pub const UNKNOWN: [(&str, &str); 14] = [
 ];
 
 /// The bucket and the key where [`without_unknown`] has the code of the function.
-pub const CODE: (&str, &str) = ("mistersmith-code", "rollback-handler.zip");
+const CODE: (&str, &str) = ("mistersmith-code", "rollback-handler.zip");
 
 /// What else is taken out: `DescribeServices` does not show it.
 const GRACE_PERIOD: &str = "          health_check_grace_period_seconds: 60\n";

@@ -1,18 +1,18 @@
 //! A real NATS server of a test's own: with JetStream, on a port and in a folder of its own.
 
 use std::io;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::ports::{free_port, wait_for};
+
 /// Where Debian puts it, besides `PATH`.
 const DEBIAN: &str = "/usr/sbin/nats-server";
-/// How often it is asked whether it answers by now, and how often at most.
-const POLL: Duration = Duration::from_millis(20);
-const POLLS: u32 = 500;
+/// How long it may take until it answers.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A server that ends with this value.
 #[derive(Debug)]
@@ -37,8 +37,7 @@ impl NatsServer {
     /// # Errors
     /// When there is no `nats-server`, or it does not come up.
     pub fn start_with(options: &[&str]) -> io::Result<Self> {
-        // A free port, for as long as nobody else takes it.
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let port = free_port()?;
         let options = options.iter().map(|o| (*o).to_owned()).collect();
         let mut server = Self { child: None, folder: TempDir::new()?, port, options };
         server.restart()?;
@@ -60,13 +59,7 @@ impl NatsServer {
             .stderr(Stdio::null())
             .spawn()?;
         self.child = Some(child);
-        for _ in 0..POLLS {
-            if TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok() {
-                return Ok(());
-            }
-            pause();
-        }
-        Err(io::Error::other("nats-server does not come up"))
+        wait_for(self.port, PATIENCE)
     }
 
     /// Kills it.
@@ -97,9 +90,4 @@ fn program() -> io::Result<PathBuf> {
     found.or_else(|| Some(PathBuf::from(DEBIAN)).filter(|path| Path::is_file(path))).ok_or_else(|| {
         io::Error::new(io::ErrorKind::NotFound, "there is no nats-server: install it (`apt-get install nats-server`)")
     })
-}
-
-#[expect(clippy::disallowed_methods, reason = "a real server comes up in real time")]
-fn pause() {
-    std::thread::sleep(POLL);
 }

@@ -6,16 +6,13 @@
 //! INACTIVE and an automatic snapshot of a cluster. Leftovers are counted by direct SDK calls.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use aws_sdk_ecs::types::ClusterField;
-use tokio::time::Instant;
+use switchback_testing::moto::MotoServer;
 
 use crate::colleague;
-use crate::support::{ACCOUNT, Operator, Said, block_on, http, mistersmith, pause};
+use crate::support::{ACCOUNT, Operator, Said, block_on, mistersmith};
 
 /// Tags whose key and value are optional in the SDK.
 macro_rules! tags {
@@ -28,9 +25,14 @@ macro_rules! tags {
 pub type Everything = BTreeMap<&'static str, BTreeSet<String>>;
 
 /// A moto of this test's own.
-pub struct Moto {
-    child: Child,
-    pub endpoint: String,
+pub struct Moto(MotoServer);
+
+impl std::ops::Deref for Moto {
+    type Target = MotoServer;
+
+    fn deref(&self) -> &MotoServer {
+        &self.0
+    }
 }
 
 impl Moto {
@@ -42,30 +44,14 @@ impl Moto {
             eprintln!("NOT TESTED on moto: run `cargo xtask test`, which installs it");
             return None;
         };
-        // A free port, for as long as nobody else takes it.
-        let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
-        let child = Command::new(server)
-            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
-            .env("MOTO_ACCOUNT_ID", ACCOUNT)
-            .env("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("moto starts");
-        let moto = Self { child, endpoint: format!("http://127.0.0.1:{port}") };
-        let start = Instant::now();
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(start.elapsed() < Duration::from_secs(60), "moto does not come up");
-            pause(50);
-        }
+        let moto = Self(MotoServer::start(&server, ACCOUNT).expect("moto comes up"));
         moto.reset();
         Some(moto)
     }
 
     /// Nothing is left of what was done.
     pub fn reset(&self) {
-        http(&self.endpoint, "POST", "/moto-api/reset", "");
+        self.0.reset().expect("moto is reset");
     }
 
     /// What there is of each kind, by id and tags.
@@ -204,14 +190,6 @@ pub const MADE: [(&str, usize); 18] = [
     ("subnet group", 1),
     ("vpc", 1),
 ];
-
-impl Drop for Moto {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// Runs a command with credentials that moto takes.
 pub fn on_moto(operator: &Operator, args: &[&str]) -> Said {

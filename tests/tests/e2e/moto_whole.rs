@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 use serde_json::Value;
-use switchback_testing::moto::{CODE, with_database, without_unknown};
+use switchback_testing::moto::{with_database, without_unknown};
 
 use crate::moto::{Moto, on_moto};
-use crate::support::{ACCOUNT, Operator, PASSWORD, http, mistersmith, whole_mistersmith};
+use crate::support::{ACCOUNT, Operator, PASSWORD, mistersmith, whole_mistersmith};
 
 /// What is counted beside the infrastructure: a call of the CLI, and what of its answer.
 const LISTS: [(&str, &str, &str); 10] = [
@@ -72,9 +72,7 @@ fn all_of_it_forward_verified_and_back() {
     let path = tempfile::Builder::new().prefix("on-moto").suffix(".yaml").tempfile_in(folder).expect("a file");
     std::fs::write(path.path(), with_database(&without_unknown(&text), database.0, database.1)).expect("a runbook");
     let path = path.path().to_string_lossy().into_owned();
-    let (bucket, key) = CODE;
-    http(&moto.endpoint, "PUT", &format!("/{bucket}"), "");
-    http(&moto.endpoint, "PUT", &format!("/{bucket}/{key}"), "code");
+    moto.put_code().expect("the code is there");
 
     let inputs = sandbox["inputs"].as_object().expect("inputs").iter();
     let inputs = inputs.map(|(name, value)| format!("{name}={}", value.as_str().expect("a text")));
